@@ -1,0 +1,102 @@
+"""Stand-ins for the model, for tests of everything around it. They fake nothing else.
+
+`ColorEngine` has the interface of `lisa_ros.engine.Engine` and finds things by plain colour words, so that a test can know the
+right answer: "the red box" is every pure-red pixel, and a colour that no pixel has is refused.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lisa_ros.engine.segmentation import Segmentation
+
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+
+class ColorEngine:
+    """Finds the pixels of the first colour word of the query; counts its calls."""
+
+    name = "color-engine"
+    device = "cpu"
+    dtype = "float32"
+    min_target_probability = 0.5
+
+    def __init__(self) -> None:
+        self.encoded_frames = 0
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        self.encoded_frames += 1
+        return image
+
+    def ask(
+        self, encoded: np.ndarray, queries: Sequence[str], *, mode: str = "mask", keep_logits: bool = False, **options: Any
+    ) -> list[Segmentation]:
+        return [self._answer(encoded, query, mode, keep_logits) for query in queries]
+
+    def _answer(self, image: np.ndarray, query: str, mode: str, keep_logits: bool) -> Segmentation:
+        color = next((COLORS[word] for word in query.lower().strip("?. ").split() if word in COLORS), None)
+        mask = np.zeros(image.shape[:2], bool) if color is None else (image == color).all(axis=2)
+        found = bool(mask.any())
+        extra = {}
+        if keep_logits:
+            n = int(found)
+            extra = {
+                "mask_logits": np.where(mask, 5.0, -5.0).astype(np.float32)[None][:n],
+                "low_res_logits": np.zeros((n, 256, 256), np.float32),
+                "seg_embeddings": np.zeros((n, 256), np.float32),
+            }
+        return Segmentation(
+            query=query,
+            answer=("[SEG]." if mode == "mask" else "[SEG]. It is that one.") if found else "There is none here.",
+            target_probability=0.9 if found else 0.1,
+            masks=mask[None] if found else np.zeros((0, *mask.shape), bool),
+            mask_scores=np.array([0.95] if found else [], np.float32),
+            input_ids=[1, 2, 3],
+            output_ids=[4, 5],
+            seconds={"language": 0.01, "decode": 0.002},
+            **extra,
+        )
+
+
+@dataclass
+class AskedFrame:
+    """As much of a synthetic frame as evaluation and segment need: colour, instances and questions."""
+
+    color: np.ndarray
+    instance: np.ndarray
+    questions: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Question:
+    text: str
+    kind: str
+    targets: tuple[int, ...]
+    answer: str = ""
+
+
+def boxes_frame(seed: int, *, split: str = "test") -> AskedFrame:
+    """A frame with a red, a green and a large blue box at places drawn from the seed, and five questions about them.
+
+    The "use" question cannot be answered by colour: the engine of this module refuses it, though its target is there.
+    """
+    rng = np.random.default_rng(seed)
+    color = np.zeros((48, 64, 3), np.uint8)
+    instance = np.zeros((48, 64), np.uint16)
+    for number, (name, size) in enumerate((("blue", 20), ("red", 8), ("green", 10)), start=1):
+        left = int(rng.integers(0, 22 - size)) + 21 * (number - 1)
+        top = int(rng.integers(0, 48 - size))
+        color[top : top + size, left : left + size] = COLORS[name]
+        instance[top : top + size, left : left + size] = number
+    questions = [
+        Question("the red box", "explicit", (2,)),
+        Question("the green box", "relational", (3,)),
+        Question("something to sit on", "use", (1,)),
+        Question("the red box and the green one", "explicit", (2, 3)),
+        Question("the white box", "absent", ()),
+    ]
+    return AskedFrame(color, instance, questions)

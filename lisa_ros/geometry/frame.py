@@ -9,7 +9,7 @@ import numpy as np
 from lisa_ros.geometry.camera import Camera
 
 # ScanNet's colour (1296x968) and depth (640x480) show the same view and differ by 0.4 % in aspect.
-_ASPECT_TOLERANCE = 0.02
+ASPECT_TOLERANCE = 0.02
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Frame:
                     f"depth must be float32 [h,w] in metres, got {self.depth.dtype} {list(self.depth.shape)}"
                 )
             rows, columns = self.depth.shape
-            if abs((columns * height) / (rows * width) - 1.0) > _ASPECT_TOLERANCE:
+            if abs((columns * height) / (rows * width) - 1.0) > ASPECT_TOLERANCE:
                 raise ValueError(
                     f"depth is {columns}x{rows} pixels and colour {width}x{height}: other proportions, so not the same "
                     "view; register the depth to the colour image first"

@@ -1,0 +1,121 @@
+"""A box around a cloud, turned any way (no gravity, no table assumed)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.transform import Rotation
+
+# Points the orientation is searched with, share of the points left outside at either end of each side, hull faces tried.
+_SAMPLE = 2000
+_TRIM = 0.005
+_FACES = 48
+
+
+@dataclass
+class OrientedBox:
+    """A box: center [3] and size [3] in metres, rotation [3,3] whose columns are the box axes (right-handed).
+
+    The axes are in order of size, the longest first. The first two point towards positive along their largest component,
+    so equal clouds give equal boxes. Everything in the frame of the points.
+    """
+
+    center: np.ndarray
+    rotation: np.ndarray
+    size: np.ndarray
+
+    def quaternion(self) -> np.ndarray:
+        """The rotation as x, y, z, w with w >= 0, float64 [4]."""
+        return Rotation.from_matrix(self.rotation).as_quat(canonical=True)
+
+    def corners(self) -> np.ndarray:
+        """The corners, float64 [8,3]; bit 0, 1, 2 of the row number says which end of axis 0, 1, 2."""
+        ends = np.array([[(row >> axis) & 1 for axis in range(3)] for row in range(8)]) - 0.5
+        return self.center + (ends * self.size) @ self.rotation.T
+
+
+def oriented_box(points: np.ndarray) -> OrientedBox:
+    """The box of (nearly) least volume around points [N,3], N >= 1, finite.
+
+    Orientations tried: the principal axes and the largest faces of the convex hull, each with the least rectangle in the
+    plane across; the best is then improved axis by axis. The outermost 0.5 % of the points at either end of each side
+    are left outside, so single wrong points do not move the box. Same points, same box. Raises `ValueError` for no
+    points.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
+        raise ValueError(f"a box needs points [N,3] with N >= 1, got shape {list(points.shape)}")
+    middle = np.median(points, axis=0)
+    local = points - middle
+    sample = _without_outliers(local[:: max(1, len(local) // _SAMPLE)])
+    rotation = _ordered(_least_volume(sample), sample)
+    along = local @ rotation
+    low, high = np.quantile(along, (_TRIM, 1.0 - _TRIM), axis=0)
+    order = np.argsort(-(high - low), kind="stable")
+    if (order != np.arange(3)).any():
+        rotation = _signed(rotation[:, order])
+        along = local @ rotation
+        low, high = np.quantile(along, (_TRIM, 1.0 - _TRIM), axis=0)
+    return OrientedBox(center=middle + rotation @ ((low + high) / 2.0), rotation=rotation, size=high - low)
+
+
+def _least_volume(points: np.ndarray) -> np.ndarray:
+    """A rotation [3,3] whose axes give points [N,3] a box of little volume."""
+    _, axes = np.linalg.eigh(np.cov(points.T) if len(points) > 1 else np.eye(3))
+    candidates = list(axes.T)
+    try:
+        hull = ConvexHull(points)
+    except (QhullError, ValueError):  # fewer than four points, or all in one plane: any of the principal axes serves
+        pass
+    else:
+        triangles = points[hull.simplices]
+        areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+        candidates += list(hull.equations[np.argsort(-areas, kind="stable")[:_FACES], :3])
+        points = points[hull.vertices]
+    volume, best = min((_rectangle_across(points, axis) for axis in candidates), key=lambda found: found[0])
+    for _ in range(8):
+        found, rotation = min((_rectangle_across(points, axis) for axis in best.T), key=lambda found: found[0])
+        if found > 0.9999 * volume:
+            break
+        volume, best = found, rotation
+    return best
+
+
+def _rectangle_across(points: np.ndarray, normal: np.ndarray) -> tuple[float, np.ndarray]:
+    """(volume, rotation) of the least box that has `normal` as an axis."""
+    helper = np.eye(3)[np.argmin(np.abs(normal))]
+    first = np.cross(normal, helper)
+    first /= np.linalg.norm(first)
+    second = np.cross(normal, first)
+    flat = np.stack([points @ first, points @ second], axis=1).astype(np.float32)
+    _, size, degrees = cv2.minAreaRect(flat)
+    angle = np.deg2rad(degrees)
+    turned = np.cos(angle) * first + np.sin(angle) * second
+    rotation = np.stack([turned, np.cross(normal, turned), normal], axis=1)
+    along = points @ normal
+    # a millimetre more on every side, so that flat clouds are compared by their area and not all equal zero
+    return float((size[0] + 0.001) * (size[1] + 0.001) * (np.ptp(along) + 0.001)), rotation
+
+
+def _without_outliers(points: np.ndarray) -> np.ndarray:
+    """The points inside all quantiles that `_TRIM` cuts off along the principal axes."""
+    if len(points) < 1.0 / _TRIM:
+        return points
+    _, axes = np.linalg.eigh(np.cov(points.T))
+    along = points @ axes
+    low, high = np.quantile(along, (_TRIM, 1.0 - _TRIM), axis=0)
+    return points[((along >= low) & (along <= high)).all(axis=1)]
+
+
+def _ordered(rotation: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The same axes, longest side first, signs fixed, right-handed."""
+    return _signed(rotation[:, np.argsort(-np.ptp(points @ rotation, axis=0), kind="stable")])
+
+
+def _signed(rotation: np.ndarray) -> np.ndarray:
+    """Axes 0 and 1 positive along their largest component, axis 2 completing a right-handed frame."""
+    first, second = (axis * (np.sign(axis[np.argmax(np.abs(axis))]) or 1.0) for axis in rotation.T[:2])
+    return np.stack([first, second, np.cross(first, second)], axis=1)

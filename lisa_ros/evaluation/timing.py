@@ -1,0 +1,131 @@
+"""How long the stages of one query take, measured from outside the engine (what a user of it waits for)."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LIFT_LIMIT_MS = 30.0
+"""Lifting a full ScanNet frame, 1296x968, on one core."""
+OVERHEAD_LIMIT_MS = 15.0
+"""Query in to result out over ROS, less the engine."""
+
+
+@dataclass
+class Timing:
+    """Milliseconds of one stage over several runs."""
+
+    stage: str
+    samples_ms: list[float]
+    limit_ms: float | None = None
+    remark: str = ""
+
+    @property
+    def p50(self) -> float:
+        """The median."""
+        return float(np.percentile(self.samples_ms, 50))
+
+    @property
+    def p95(self) -> float:
+        """95 of 100 runs are faster."""
+        return float(np.percentile(self.samples_ms, 95))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "stage": self.stage,
+            "p50_ms": self.p50,
+            "p95_ms": self.p95,
+            "n": len(self.samples_ms),
+            "limit_ms": self.limit_ms,
+            "remark": self.remark,
+        }
+
+
+def measure(call: Callable[[], Any], *, repeats: int, warmup: int = 2, budget_s: float = 20.0) -> list[float]:
+    """Milliseconds of `repeats` calls after `warmup` calls that do not count; fewer when the budget is used up (at least 3)."""
+    for _ in range(warmup):
+        call()
+    samples: list[float] = []
+    end = time.perf_counter() + budget_s
+    while len(samples) < repeats and (len(samples) < 3 or time.perf_counter() < end):
+        started = time.perf_counter()
+        call()
+        samples.append(1000 * (time.perf_counter() - started))
+    return samples
+
+
+def engine_timings(engine: Any, color: np.ndarray, queries: Sequence[str], *, repeats: int = 10) -> list[Timing]:
+    """Encode, first query, further query and chat answer of one engine on one picture.
+
+    :param color: uint8 [H,W,3] RGB.
+    :param queries: asked in turn, so that no answer can be a remembered one; at least two.
+    """
+    size = f"{color.shape[1]}x{color.shape[0]}"
+    turn = 0
+
+    def next_query() -> list[str]:
+        nonlocal turn
+        turn += 1
+        return [queries[turn % len(queries)]]
+
+    def encode() -> Any:
+        encoded = engine.encode(color)
+        _wait(engine)
+        return encoded
+
+    encoded = encode()
+    answers = engine.ask(encoded, [queries[0]], mode="chat")
+    tokens = len(answers[0].output_ids)
+    first = measure(lambda: engine.ask(engine.encode(color), next_query(), mode="mask"), repeats=repeats)
+    further = measure(lambda: engine.ask(encoded, next_query(), mode="mask"), repeats=repeats)
+    batch = measure(lambda: engine.ask(encoded, (list(queries) * 8)[:8], mode="mask"), repeats=repeats, warmup=1)
+    chat = measure(lambda: engine.ask(encoded, [queries[0]], mode="chat"), repeats=repeats)
+    return [
+        Timing("encode", measure(encode, repeats=repeats), remark=f"{size}, once per frame"),
+        Timing("first query", first, remark="encode + one question, mask mode"),
+        Timing("further query", further, remark="same frame, mask mode"),
+        Timing("batch of 8", batch, remark="8 questions at once, same frame, mask mode"),
+        Timing("chat answer", chat, remark=f"same frame, {tokens} tokens"),
+    ]
+
+
+def lift_timings(frame: Any, mask: np.ndarray, *, repeats: int = 20) -> list[Timing]:
+    """Mask + depth to cleaned cloud and oriented box, at the frame's own size and at 1296x968.
+
+    :param frame: a `lisa_ros.geometry.Frame` with depth and camera.
+    :param mask: bool [H,W] of the target in it.
+    """
+    timings = []
+    for width, height, limit in ((frame.color.shape[1], frame.color.shape[0], None), (1296, 968, LIFT_LIMIT_MS)):
+        call, points = _lift_call(frame, mask, width, height)
+        remark = f"{width}x{height} colour and depth, cloud + box, {points} points"
+        timings.append(Timing(f"lift {width}x{height}", measure(call, repeats=repeats), limit, remark))
+    return timings
+
+
+def _lift_call(frame: Any, mask: np.ndarray, width: int, height: int) -> tuple[Callable[[], Any], int]:
+    """A call that lifts the frame scaled to a size, and how many points come out."""
+    from lisa_ros.geometry.box import oriented_box
+    from lisa_ros.geometry.depth import resample
+    from lisa_ros.geometry.lift import lift
+
+    color, depth, target = (resample(image, height, width) for image in (frame.color, frame.depth, mask))
+    camera = frame.camera.scaled_to(width, height)
+
+    def call() -> Any:
+        cloud = lift(target, depth, camera, color)
+        return oriented_box(cloud.points), len(cloud.points)
+
+    return call, call()[1]
+
+
+def _wait(engine: Any) -> None:
+    """Let the device finish: only then is an encoding's time its whole time."""
+    if str(engine.device).startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize()

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-import lisa_ros
 from lisa_ros.cli.errors import CommandError
 
-EMBEDDED = "lisa-mini"
 MAX_HEADER = 100_000_000
 """The safetensors format's own limit for its header, bytes."""
 
@@ -33,30 +31,17 @@ class TensorHeader:
 
 
 def locate(model: str) -> Path:
-    """The directory of a model: the embedded one, a local directory, or a hub id that this machine already holds.
+    """The directory of a model: the embedded one, a local directory, or a hub id.
 
-    :raises CommandError: there is no such directory.
+    :raises CommandError: there is no such model.
     """
-    path = Path(lisa_ros.__file__).parent / "assets" / EMBEDDED if model == EMBEDDED else Path(model)
-    if path.is_dir():
-        return path
-    if model == EMBEDDED:
-        raise CommandError(f"the embedded model is missing ({path}); reinstall lisa_ros or give --model a directory")
-    cached = _in_hub_cache(model)
-    if cached is None:
-        raise CommandError(f"{model} is neither a directory nor a hub id in this machine's cache; give a checkpoint directory")
-    return cached
+    from lisa_ros.engine.models import resolve_model
+    from lisa_ros.model.config import CheckpointError
 
-
-def _in_hub_cache(model: str) -> Path | None:
-    if model.count("/") != 1 or model.startswith(("/", ".")):
-        return None
     try:
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(model, local_files_only=True))
-    except Exception:  # noqa: BLE001 - the hub library has its own zoo of errors; all of them mean "not here"
-        return None
+        return resolve_model(model)
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
 
 
 def digest(folder: Path) -> str:

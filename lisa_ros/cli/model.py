@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lisa_ros.cli.errors import CommandError
 
 if TYPE_CHECKING:
-    from lisa_ros.engine.engine import Engine
+    from lisa_ros.engine import Engine
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +22,10 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load_engine(args: argparse.Namespace, **options: object) -> Engine:
-    """The engine of `--model`; a checkpoint that cannot be used ends the command with what to do."""
-    from lisa_ros.engine.engine import CheckpointError, Engine
+    """The engine of `--model`; a model or device that cannot be had ends the command and says why."""
+    from lisa_ros.engine import CheckpointError, Engine
 
     try:
         return Engine.load(args.model, device=args.device, dtype=args.dtype, **options)
-    except CheckpointError as error:
+    except (CheckpointError, ValueError) as error:
         raise CommandError(f"--model {args.model}: {error}") from error

@@ -31,7 +31,10 @@ def main(argv: Sequence[str]) -> int:
     engine = load_engine(args, **_engine_options(args))
     from lisa_ros.perception import perceive
 
-    perceptions = perceive(engine, frame, args.query, mode=args.mode, **_ask_options(args))
+    try:
+        perceptions = perceive(engine, frame, args.query, mode=args.mode, **_ask_options(args))
+    except ValueError as error:
+        raise CommandError(f"{args.image}: {error}") from error
     entries = write_folder(args.out, frame, perceptions, about=_about(args, engine, frame))
     print(_summary(entries))
     print(f"written to {args.out}")
@@ -136,11 +139,14 @@ def _write_query(folder: Path, q: int, frame: Any, said: Perception) -> dict[str
 
     from lisa_ros.overlay import draw_overlay
 
+    status, message = said.status.name, said.message
+    if status == "NO_DEPTH" and frame.depth is None:
+        status, message = "FOUND", ""  # nobody asked for points
     entry: dict[str, Any] = {
         "query": said.query,
         "answer": said.answer,
-        "status": said.status.name,
-        "message": said.message,
+        "status": status,
+        "message": message,
         "target_probability": said.target_probability,
         "input_ids": list(said.segmentation.input_ids),
         "output_ids": list(said.segmentation.output_ids),

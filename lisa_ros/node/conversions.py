@@ -257,13 +257,8 @@ def to_markers(header: Header, instances: Sequence[PerceivedInstance], text: str
 
 
 def _box_pose(instance: PerceivedInstance) -> Pose:
-    x, y, z, w = (float(value) for value in _quaternion(instance.box))
+    x, y, z, w = (float(value) for value in instance.box.quaternion())
     return Pose(position=Point(**_xyz(instance.box.center)), orientation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def _quaternion(box) -> np.ndarray:
-    quaternion = box.quaternion
-    return quaternion() if callable(quaternion) else quaternion
 
 
 def _xyz(values: np.ndarray) -> dict[str, float]:
@@ -272,5 +267,5 @@ def _xyz(values: np.ndarray) -> dict[str, float]:
 
 def _bytes(pixels: np.ndarray) -> array.array:
     data = array.array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    data.frombytes(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8))
     return data

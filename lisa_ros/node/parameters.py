@@ -1,0 +1,156 @@
+"""Every parameter of the node: name, default, description, range, and when it may change. config/lisa.yaml holds the same defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+ALWAYS = "any time"
+UNCONFIGURED = "before configure"
+INACTIVE = "before activate"
+START = "at start only"
+
+
+class ParameterError(ValueError):
+    """A parameter has a value that cannot be used; the text names it."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One parameter. `choices` or `low`..`high` limit it; `changes` says when a new value takes effect and is accepted."""
+
+    name: str
+    default: Any
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    changes: str = ALWAYS
+
+    def descriptor(self) -> ParameterDescriptor:
+        """For `ros2 param describe`."""
+        text = f"{self.description} Changes: {self.changes}."
+        descriptor = ParameterDescriptor(description=text, read_only=self.changes == START)
+        if self.choices:
+            descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
+        if self.low is not None:
+            if isinstance(self.default, float):
+                descriptor.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high)]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high))]
+        return descriptor
+
+    def complaint(self, value: Any) -> str:
+        """Why a value is refused; empty when it is fine."""
+        if type(value) is not type(self.default):
+            return f"parameter {self.name} must be a {type(self.default).__name__}, got {value!r}"
+        if self.choices and value not in self.choices:
+            return f'parameter {self.name} must be one of {", ".join(self.choices)}, got "{value}"'
+        if isinstance(value, str) and not self.choices and not value.strip():
+            return f"parameter {self.name} must not be empty"
+        if self.low is not None and not (math.isfinite(value) and self.low <= value <= self.high):
+            return f"parameter {self.name} must be within {self.low:g} and {self.high:g}, got {value:g}"
+        return ""
+
+
+PARAMETERS = (
+    Declared("model", "lisa-mini", "The model: lisa-mini (embedded), a checkpoint folder, or a hub id.", changes=UNCONFIGURED),
+    Declared("device", "auto", "Where the model runs: auto, cpu, cuda, cuda:1, ...", changes=UNCONFIGURED),
+    Declared(
+        "dtype",
+        "auto",
+        "Precision of the model; auto is bfloat16 on CUDA and float32 elsewhere.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        changes=UNCONFIGURED,
+    ),
+    Declared("autostart", True, "Configure and activate at once, without a lifecycle manager.", changes=START),
+    Declared("mode", "mask", "mask: one mask, no text, fastest; chat: the model also writes an answer.", choices=("mask", "chat")),
+    Declared(
+        "color_transport",
+        "raw",
+        "Colour input: raw (color/image_raw) or compressed (color/image_raw/compressed, JPEG or PNG).",
+        choices=("raw", "compressed"),
+        changes=INACTIVE,
+    ),
+    Declared("sync_tolerance", 0.02, "Largest distance between the stamps of a colour and a depth image of one frame [s].", 0.0, 1.0),
+    Declared("buffer_size", 5, "Messages kept per image topic for pairing.", 1, 30, changes=INACTIVE),
+    Declared("frame_timeout", 0.5, "How long a query waits for a first frame before it ends with NO_FRAME [s].", 0.0, 60.0),
+    Declared("max_age", 0.0, "Frames older than this are refused with NO_FRAME [s]; 0 = any age.", 0.0, 1e9),
+    Declared("max_query_length", 1000, "Longer queries are REJECTED [characters].", 1, 100_000),
+    Declared("depth_scale", 0.001, "Metres of one unit of a 16-bit depth image.", 1e-6, 1.0),
+    Declared("min_depth", 0.1, "Nearer depth is ignored [m].", 0.0, 100.0),
+    Declared("max_depth", 10.0, "Farther depth is ignored [m].", 0.0, 1000.0),
+    Declared("remove_flying_pixels", True, "Drop depth at object edges where the sensor mixed front and back."),
+    Declared("largest_cluster", True, "Keep only the largest connected part of each instance in 3D."),
+    Declared("input_timeout", 3.0, "Warn when an input topic has been silent for this long [s].", 0.1, 3600.0),
+)
+
+
+class Parameters:
+    """The declared parameters of a node. Values are read as `parameters["name"]`, from any thread."""
+
+    def __init__(self, node: Node, phase: Callable[[], str]) -> None:
+        """Declare everything; raises ParameterError for a bad start value.
+
+        phase: the lifecycle state's label, asked when a parameter is about to change.
+        """
+        self._declared = {declared.name: declared for declared in PARAMETERS}
+        self._values: dict[str, Any] = {}
+        self._phase = phase
+        for declared in PARAMETERS:
+            try:
+                value = node.declare_parameter(declared.name, declared.default, declared.descriptor()).value
+            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+                given = node._parameter_overrides.get(declared.name)  # rclpy's own message does not say what is allowed
+                value = given.value if given is not None else None
+                raise ParameterError(declared.complaint(value) or f"parameter {declared.name}: {error}") from error
+            if complaint := declared.complaint(value):
+                raise ParameterError(complaint)
+            self._values[declared.name] = value
+        if complaint := _depth_range_complaint(self._values):
+            raise ParameterError(complaint)
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._take)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def lift_options(self) -> dict[str, Any]:
+        """Keyword arguments of lisa_ros.geometry.lift."""
+        return {name: self._values[name] for name in ("min_depth", "max_depth", "remove_flying_pixels", "largest_cluster")}
+
+    def _check(self, changed: Sequence[Parameter]) -> SetParametersResult:
+        merged = dict(self._values)
+        for parameter in changed:
+            declared = self._declared.get(parameter.name)
+            if declared is None:
+                continue
+            complaint = declared.complaint(parameter.value) or self._too_late(declared)
+            if complaint:
+                return SetParametersResult(successful=False, reason=complaint)
+            merged[parameter.name] = parameter.value
+        complaint = _depth_range_complaint(merged)
+        return SetParametersResult(successful=not complaint, reason=complaint)
+
+    def _too_late(self, declared: Declared) -> str:
+        phase = self._phase()
+        allowed = {UNCONFIGURED: ("unconfigured",), INACTIVE: ("unconfigured", "inactive")}.get(declared.changes)
+        if allowed is None or phase in allowed:
+            return ""
+        return f"parameter {declared.name} can only change {declared.changes}; the node is {phase}"
+
+    def _take(self, changed: Sequence[Parameter]) -> None:
+        self._values |= {parameter.name: parameter.value for parameter in changed if parameter.name in self._declared}
+
+
+def _depth_range_complaint(values: dict[str, Any]) -> str:
+    if values["min_depth"] < values["max_depth"]:
+        return ""
+    return f"parameter min_depth ({values['min_depth']:g}) must be smaller than max_depth ({values['max_depth']:g})"

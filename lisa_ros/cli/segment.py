@@ -155,7 +155,7 @@ def _write_query(folder: Path, q: int, frame: Any, said: Perception) -> dict[str
     }
     for i, instance in enumerate(said.instances):
         entry["instances"].append(_write_instance(folder, q, i, instance))
-    overlay = draw_overlay(frame.color, said)
+    overlay = draw_overlay(frame.color, [instance.mask for instance in said.instances])
     _write_png(folder / entry["overlay"], cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
     if said.segmentation.mask_logits is not None:
         entry["logits"] = f"logits_{q}.npz"

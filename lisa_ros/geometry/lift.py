@@ -9,7 +9,7 @@ from lisa_ros.geometry.camera import Camera
 from lisa_ros.geometry.cloud import Cloud
 from lisa_ros.geometry.depth import pixel_lookup
 from lisa_ros.geometry.frame import ASPECT_TOLERANCE
-from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back
+from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, smooth
 
 
 def lift(
@@ -22,6 +22,7 @@ def lift(
     max_depth: float = 10.0,
     remove_flying_pixels: bool = True,
     largest_cluster: bool = True,
+    denoise: bool = True,
 ) -> Cloud:
     """The points of the target that a mask shows.
 
@@ -31,6 +32,7 @@ def lift(
     min_depth, max_depth: metres along the optical axis; what is outside is ignored.
     remove_flying_pixels: drop the pixels just behind depth edges, where sensors mix front and back.
     largest_cluster: keep the largest connected part of the surface and the parts near it (`consistent_parts`).
+    denoise: average the depth over 3x3 pixels of the surface, except across steps (`smooth`).
 
     Returns one point per depth pixel that stays, row by row, in the camera's optical frame; an empty cloud when the mask
     is empty or has no depth. Raises `ValueError` when the shapes do not belong together.
@@ -61,11 +63,18 @@ def lift(
     if behind is not None:
         surface = grow_back(z, surface, behind)
 
-    v, u = np.divmod(np.flatnonzero(surface), surface.shape[1])
-    depths = z[v, u]
-    points = np.stack([x_per_z[u] * depths, y_per_z[v] * depths, depths], axis=1)
-    colors = np.full(points.shape, 255, np.uint8) if color is None else color[mask_rows[v], mask_columns[u]]
-    return Cloud(points, colors)
+    if denoise:
+        z = smooth(z, surface)
+
+    chosen = np.flatnonzero(surface)
+    points = np.empty((len(chosen), 3), np.float32)
+    points[:, 0] = (z * x_per_z).ravel()[chosen]
+    points[:, 1] = (z * y_per_z[:, None]).ravel()[chosen]
+    points[:, 2] = z.ravel()[chosen]
+    if color is None:
+        return Cloud(points, np.full(points.shape, 255, np.uint8))
+    seen_at = (mask_rows[:, None] * mask.shape[1] + mask_columns).ravel()[chosen]
+    return Cloud(points, color.reshape(-1, 3)[seen_at])
 
 
 def _window(mask: np.ndarray, depth_shape: tuple[int, int]) -> tuple[slice, slice] | None:

@@ -85,16 +85,20 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
         if gap <= max(PART_GAP * extent, 3.0 * jump_tolerance(float(np.median(points[:, 2])))):
             chosen[label] = True
             kept.append(points)
+    if len(kept) == 1:
+        return labels == order[0]
     return chosen[labels]
 
 
 def _sample(depth, labels, stats, label, directions, size: int = 1000) -> np.ndarray:
-    """About `size` evenly chosen points [n,3] of one connected part."""
-    left, top, width, height, _ = stats[label]
-    window = np.s_[top : top + height, left : left + width]
-    rows, columns = np.nonzero(labels[window] == label)
-    step = max(1, len(rows) // size)
-    rows, columns = rows[::step] + top, columns[::step] + left
+    """About `size` points [n,3] of one connected part, from an even grid over it."""
+    left, top, width, height, area = stats[label]
+    step = max(1, int(np.sqrt(area / size)))
+    rows, columns = np.nonzero(labels[top : top + height : step, left : left + width : step] == label)
+    if len(rows) == 0:  # a part thinner than the grid
+        rows, columns = np.nonzero(labels[top : top + height, left : left + width] == label)
+        step = 1
+    rows, columns = rows * step + top, columns * step + left
     z = depth[rows, columns]
     return np.stack([directions[0][columns] * z, directions[1][rows] * z, z], axis=1)
 
@@ -110,3 +114,16 @@ def grow_back(depth: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np
     total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     mean = total / np.maximum(near, 1.0)
     return kept | (candidates & (near >= 3.0) & (np.abs(depth - mean) < jump_tolerance(depth)))
+
+
+def smooth(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Depth float32 [h,w] with the sensor's noise averaged over 3x3 pixels of the surface (bool [h,w]).
+
+    A pixel keeps its own depth where the surface around it has a step, so edges stay sharp.
+    """
+    weight = surface.astype(np.float32)
+    near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    cell = np.ones((3, 3), np.uint8)
+    span = cv2.dilate(depth * weight, cell) - cv2.erode(np.where(surface, depth, _FAR), cell)
+    return np.where(surface & (span < 2.0 * jump_tolerance(depth)), total / np.maximum(near, 1.0), depth)

@@ -115,11 +115,13 @@ def pick_questions(questions: Sequence[Any], count: int = QUESTIONS) -> list[Any
 def _arc2017() -> DemoInput:
     from lisa_ros.sources.arc2017 import read_arc2017
 
-    frame, instance, names = read_arc2017()
-    labels = names.items() if isinstance(names, dict) else enumerate(names, start=1)
-    visible = [(int((instance == label).sum()), label, name) for label, name in labels]
-    visible = sorted((item for item in visible if item[0] > 0), key=lambda item: -item[0])[: QUESTIONS - 1]
-    queries = [DemoQuery(f"the {spoken(name)}", "explicit", instance == label) for _, label, name in visible]
+    try:
+        frame, instance, names = read_arc2017()
+    except ImportError as error:
+        raise UsageError(f"--input arc2017: {error}") from error
+    visible = sorted(names, key=lambda number: -int((instance == number).sum()))
+    targets = {names[number]: instance == number for number in visible[: QUESTIONS - 1]}
+    queries = [DemoQuery(f"the {spoken(name)}", "explicit", truth) for name, truth in targets.items()]
     queries.append(DemoQuery("the laptop", "absent", np.zeros(instance.shape, bool)))
     return DemoInput(
         title="a robot's picking bin (ARC 2017)",

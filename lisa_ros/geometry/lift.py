@@ -52,7 +52,7 @@ def lift(
     z = np.ascontiguousarray(depth[rows, columns], dtype=np.float32)
 
     valid = cv2.inRange(z, float(min_depth), float(max_depth)) != 0  # NaN is in no range
-    z = np.where(valid, z, np.float32(0.0))
+    z = cv2.copyTo(z, valid.view(np.uint8), np.zeros_like(z))
     surface = valid & (inside != 0)
     behind = None
     if remove_flying_pixels:
@@ -67,14 +67,12 @@ def lift(
         z = smooth(z, surface)
 
     chosen = np.flatnonzero(surface)
-    points = np.empty((len(chosen), 3), np.float32)
-    points[:, 0] = (z * x_per_z).ravel()[chosen]
-    points[:, 1] = (z * y_per_z[:, None]).ravel()[chosen]
-    points[:, 2] = z.ravel()[chosen]
+    # rows of three taken from a dense image: several times faster than indexing with pairs or masks
+    points = cv2.merge([z * x_per_z, z * y_per_z[:, None], z]).reshape(-1, 3).take(chosen, axis=0)
     if color is None:
         return Cloud(points, np.full(points.shape, 255, np.uint8))
-    seen_at = (mask_rows[:, None] * mask.shape[1] + mask_columns).ravel()[chosen]
-    return Cloud(points, color.reshape(-1, 3)[seen_at])
+    seen_at = (mask_rows[:, None] * mask.shape[1] + mask_columns).ravel().take(chosen)
+    return Cloud(points, np.ascontiguousarray(color).reshape(-1, 3).take(seen_at, axis=0))
 
 
 def _window(mask: np.ndarray, depth_shape: tuple[int, int]) -> tuple[slice, slice] | None:

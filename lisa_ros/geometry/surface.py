@@ -12,10 +12,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 # Two neighbouring pixels are on one surface when their depths differ by less than this (d in metres):
-# JUMP_BASE + JUMP_SLOPE * d^2, i.e. 1.8 cm at 1 m, 6.6 cm at 3 m. Nguyen's noise model of a Kinect has a standard
+# JUMP_BASE + JUMP_SLOPE * d^2, i.e. 1.7 cm at 1 m, 5.7 cm at 3 m. Nguyen's noise model of a Kinect has a standard
 # deviation of 1.4 cm at 3 m, so a step of pure noise rarely exceeds it.
 JUMP_BASE = 0.012
-JUMP_SLOPE = 0.006
+JUMP_SLOPE = 0.005
 # A mask may bleed this many depth pixels over the target's outline.
 BLEED = 3
 # Parts beside the largest one: smallest size (pixels; share of the largest), farthest away (share of its extent), most.
@@ -43,13 +43,13 @@ def behind_edge(depth: np.ndarray, valid: np.ndarray, surface: np.ndarray) -> np
     """
     tolerance = jump_tolerance(depth)
     # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
-    step = depth - cv2.erode(np.where(valid, depth, _FAR), np.ones((3, 3), np.uint8))
+    step = depth - cv2.erode(_or_far(depth, valid), np.ones((3, 3), np.uint8))
     marked = step > tolerance
     width = 2 * BLEED + 1
     wide = np.ones((width, width), np.uint8)
     rim = surface & (cv2.erode(surface.view(np.uint8), wide, borderType=cv2.BORDER_REPLICATE) == 0)
     # only what the mask itself covers counts here: what is in front outside it is an occluder, not the target
-    step = depth - cv2.erode(np.where(surface, depth, _FAR), wide)
+    step = depth - cv2.erode(_or_far(depth, surface), wide)
     marked |= rim & (step > 2.0 * tolerance)
     return marked
 
@@ -125,5 +125,11 @@ def smooth(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
     near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     cell = np.ones((3, 3), np.uint8)
-    span = cv2.dilate(depth * weight, cell) - cv2.erode(np.where(surface, depth, _FAR), cell)
-    return np.where(surface & (span < 2.0 * jump_tolerance(depth)), total / np.maximum(near, 1.0), depth)
+    span = cv2.dilate(depth * weight, cell) - cv2.erode(_or_far(depth, surface), cell)
+    even = surface & (span < 2.0 * jump_tolerance(depth))
+    return cv2.copyTo(total / np.maximum(near, 1.0), even.view(np.uint8), depth.copy())
+
+
+def _or_far(depth: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The depth where `where` (bool) holds, otherwise _FAR: float32 [h,w]. (np.where takes three times as long.)"""
+    return cv2.copyTo(depth, where.view(np.uint8), np.full(depth.shape, _FAR))

@@ -1,0 +1,83 @@
+"""What a ROS process of ours needs around its node: memory settings, signals, and an executor that leaves the main thread free."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST_MMAP_THRESHOLD = 32 << 20
+
+
+def keep_image_memory() -> None:
+    """Let glibc reuse the memory of image messages instead of returning it to the kernel after each one.
+
+    Measured at 30 Hz 1296x968 rgb8 + 640x480 16UC1: 38 % of a core without, 12 % with it; the difference is page faults. Other C
+    libraries have no mallopt; then nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    mallopt(_M_TRIM_THRESHOLD, 8 * _LARGEST_MMAP_THRESHOLD)
+
+
+@contextmanager
+def ros_process(args: list[str] | None) -> Iterator[None]:
+    """rclpy from init to shutdown; SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+
+    rclpy's own handler would shut the context down at once, and then the last results could not be published any more. The
+    handlers are set explicitly because processes that a script started in the background ignore SIGINT.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keep_image_memory()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the shutdown short
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        rclpy.try_shutdown()
+
+
+class Spinning:
+    """Executes a node's callbacks in a thread of its own, from construction to `stop`."""
+
+    def __init__(self, node: Node) -> None:
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self.failure: BaseException | None = None
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self._spin, name="lisa-executor", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Block until the executor ends; interrupted by KeyboardInterrupt. Raises what a callback raised."""
+        self.ended.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """No more callbacks."""
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(1.0)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread
+            self.failure = error
+        finally:
+            self.ended.set()

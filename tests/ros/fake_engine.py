@@ -1,0 +1,54 @@
+"""Engines for node tests: tests/fakes.py's ColorEngine made slow, broken or observable. rclpy is never faked."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fakes import ColorEngine  # noqa: E402
+
+from lisa_ros.engine.segmentation import Cancelled  # noqa: E402
+
+
+class ScriptedEngine(ColorEngine):
+    """Finds colours; words in the query steer it: "slow" waits for `release` (heeding should_stop), "deaf" ignores should_stop,
+    "raise" raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+        self.threads: set[str] = set()
+        self.asked: list[str] = []
+        self.started = threading.Event()
+        self.release = threading.Event()
+
+    def encode(self, image):
+        self.threads.add(threading.current_thread().name)
+        return super().encode(image)
+
+    def ask(self, encoded, queries, *, mode="mask", keep_logits=False, should_stop=None, **options):
+        self.asked += queries
+        self.threads.add(threading.current_thread().name)
+        text = " ".join(queries)
+        self.started.set()
+        if "raise" in text:
+            raise RuntimeError("CUDA error: out of memory (simulated)")
+        end = time.monotonic() + 20
+        while ("slow" in text or "deaf" in text) and not self.release.wait(0.005) and time.monotonic() < end:
+            if "slow" in text and should_stop is not None and should_stop():
+                raise Cancelled
+        return super().ask(encoded, queries, mode=mode, keep_logits=keep_logits)
+
+    def close(self):
+        self.closed = True
+
+
+def load(model, *, device, dtype):
+    """An engine factory; the model "missing" cannot be read, as a bad checkpoint path."""
+    if model == "missing":
+        raise FileNotFoundError("missing: no such checkpoint; give lisa-mini, a folder, or a hub id")
+    return ScriptedEngine()

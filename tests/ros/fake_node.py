@@ -1,0 +1,12 @@
+"""The node's real process with a fake engine: python tests/ros/fake_node.py --ros-args ..."""
+
+from __future__ import annotations
+
+import sys
+
+from fake_engine import load
+
+from lisa_ros.node.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(engine_factory=load))

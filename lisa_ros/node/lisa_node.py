@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +28,10 @@ EngineFactory = Callable[..., Any]
 STOP_SECONDS = 2.0
 """How long a stop waits for the engine to return; a request that it holds longer ends as CANCELLED without it."""
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+QUERY_DEPTH = 1000
+"""Queries that may arrive faster than they are read: each must get its result, if only CANCELLED."""
+
+SUCCESS, FAILURE, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
 
 
 def load_engine(model: str, *, device: str, dtype: str) -> Any:
@@ -36,6 +41,20 @@ def load_engine(model: str, *, device: str, dtype: str) -> Any:
     return Engine.load(model, device=device, dtype=dtype)
 
 
+def transition(callback: Callable) -> Callable:
+    """Log what a transition raises: rclpy turns it into ERROR without a word."""
+
+    @functools.wraps(callback)
+    def logged(self: LisaNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return callback(self, state)
+        except Exception:  # noqa: BLE001 - goes on to on_error
+            self.get_logger().error(f"{callback.__name__} failed:\n{traceback.format_exc()}")
+            return ERROR
+
+    return logged
+
+
 class LisaNode(LifecycleNode):
     """Answers queries about the newest frame of one RGB-D camera."""
 
@@ -43,7 +62,7 @@ class LisaNode(LifecycleNode):
         super().__init__("lisa", **node_options)
         self._engine_factory = engine_factory
         self._answering: Answering | None = None
-        self._publishers: Publishers | None = None
+        self._output_topics: Publishers | None = None
         self._servers: Servers | None = None
         self._requests: Requests | None = None
         self._inputs: Inputs | None = None
@@ -57,6 +76,7 @@ class LisaNode(LifecycleNode):
         return self._state_machine.current_state[1]
 
     # ---- transitions ----
+    @transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; fails, with the reason in the log, when it cannot be loaded."""
         model, device, dtype = (self.parameters[name] for name in ("model", "device", "dtype"))
@@ -66,12 +86,13 @@ class LisaNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
             self.get_logger().fatal(f'model "{model}" cannot be loaded: {error}')
             return FAILURE
-        self._publishers = Publishers(self)
-        self._answering = Answering(engine, self.parameters, self._publishers, self._now_ns, self.get_logger())
+        self._output_topics = Publishers(self)
+        self._answering = Answering(engine, self.parameters, self._output_topics, self._now_ns, self.get_logger())
         self._servers = Servers(self, self._submit, self._cancel)
         self.get_logger().info(f"model {engine.name} loaded on {engine.device}, {engine.dtype}")
         return SUCCESS
 
+    @transition
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open camera topics and queries."""
         buffer = FrameBuffer(self.parameters["buffer_size"])
@@ -81,28 +102,32 @@ class LisaNode(LifecycleNode):
         self._jump_handle = self.get_clock().create_jump_callback(jump_back, post_callback=lambda jump: buffer.clear())
         self._requests = Requests(self._answering.answer, self._answering.conclude, self._answering.fail)
         self._query_subscription = self.create_subscription(
-            String, "~/query", self._on_query, QoSProfile(depth=10), qos_overriding_options=overridable()
+            String, "~/query", self._on_query, QoSProfile(depth=QUERY_DEPTH), qos_overriding_options=overridable()
         )
         topics = f"{self._inputs.color_topic}, {self._inputs.depth_topic}, {self._inputs.camera_info_topic}"
         self.get_logger().info(f"ready: queries on {self._query_subscription.topic_name}, frames from {topics}")
         return SUCCESS
 
+    @transition
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the inputs; requests under way end as CANCELLED."""
         self._close_inputs("the node was deactivated")
         return SUCCESS
 
+    @transition
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model."""
         self._free()
         return SUCCESS
 
+    @transition
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close and free whatever there is."""
         self._close_inputs("the node was shut down")
         self._free()
         return SUCCESS
 
+    @transition
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured, from where configure may be tried again."""
         self.get_logger().error("a transition failed: back to unconfigured")
@@ -161,9 +186,9 @@ class LisaNode(LifecycleNode):
                 engine.close()
             del engine
             gc.collect()
-        if self._publishers is not None:
-            self._publishers.destroy()
-            self._publishers = None
+        if self._output_topics is not None:
+            self._output_topics.destroy()
+            self._output_topics = None
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

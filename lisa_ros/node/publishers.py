@@ -13,7 +13,7 @@ from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
 
-RESULT_DEPTH = 100
+RESULT_DEPTH = 1000
 """Results that a slow reader may lag behind: with depth 1 a burst of cancelled queries would overwrite results not yet delivered."""
 
 _POLICIES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)

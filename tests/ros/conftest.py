@@ -59,7 +59,7 @@ class Client:
         self.node = rclpy.create_node("client")
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
-        qos = QoSProfile(depth=50)
+        qos = QoSProfile(depth=2000)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.color = self.node.create_publisher(Image, "color/image_raw", latched)
         self.depth = self.node.create_publisher(Image, "depth/image_raw", latched)

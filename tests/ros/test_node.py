@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
+from rcl_interfaces.msg import Log
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
@@ -242,14 +243,12 @@ def test_a_thousand_queries_at_once_get_a_thousand_results(lisa, client):
     count = 1000
     for number in range(count):
         client.query.publish(String(data=f"red {number}"))
-        if number % 10 == 9:
-            client.executor.spin_once(timeout_sec=0.0)
-            client.until(lambda: len(client.results) >= number - 8)
     client.until(lambda: len(client.results) >= count)
     client.settle()
     assert len({r.query for r in client.results}) == len(client.results) == count
     assert {r.status for r in client.results} <= {Result.FOUND, Result.CANCELLED}
-    assert client.results[-1].query == f"red {count - 1}" and client.results[-1].status == Result.FOUND
+    last = next(r for r in client.results if r.query == f"red {count - 1}")
+    assert last.status == Result.FOUND
 
 
 def test_deactivate_ends_running_and_waiting_queries(lisa, client):
@@ -261,7 +260,7 @@ def test_deactivate_ends_running_and_waiting_queries(lisa, client):
     lisa.node.trigger_deactivate()
     client.until(lambda: len(client.results) == 2)
     assert {r.status for r in client.results} == {Result.CANCELLED} and "deactivated" in client.results[0].message
-    assert lisa.node.count_subscribers("/color/image_raw") == 0
+    client.until(lambda: lisa.node.count_subscribers("/color/image_raw") == 0)
 
 
 def test_deactivate_does_not_wait_for_ever_for_a_deaf_engine(lisa, client, monkeypatch):
@@ -305,10 +304,7 @@ def test_unreadable_checkpoint_leaves_the_node_unconfigured(make_node):
 
 
 def test_silence_is_reported_with_the_topics_name(make_node, client):
-    lisa = make_node(input_timeout=0.2)
+    make_node(input_timeout=0.2)
     logged = []
-    client.node.create_subscription(
-        __import__("rcl_interfaces.msg", fromlist=["Log"]).Log, "/rosout", lambda log: logged.append(log.msg), 50
-    )
-    assert lisa.node.count_publishers("/depth/image_raw") >= 0
+    client.node.create_subscription(Log, "/rosout", lambda log: logged.append(log.msg), 50)
     client.until(lambda: any("no message on /depth/image_raw" in text for text in logged), SECONDS)

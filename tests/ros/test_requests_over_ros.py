@@ -1,0 +1,174 @@
+"""The action and the service: the same path as the query topic, with feedback, cancel and an image of the request's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from conftest import CAMERA, HEIGHT, WIDTH, depth_picture, red_box_picture, wait_for
+from rclpy.action import ActionClient
+from rclpy.parameter_client import AsyncParameterClient
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from lisa_ros.action import Segment
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.node import conversions
+from lisa_ros.srv import SegmentImage
+
+
+@pytest.fixture
+def goals(client):
+    goals = ActionClient(client.node, Segment, "lisa/segment")
+    yield goals
+    goals.destroy()
+
+
+def show_frame(lisa, client):
+    client.connect()
+    client.show()
+    client.until(lambda: lisa.frames() > 0)
+    client.settle()
+
+
+def finished(client, future):
+    client.until(future.done)
+    return future.result()
+
+
+def send(client, goals, goal, feedback=None):
+    client.until(goals.server_is_ready)
+    handle = finished(client, goals.send_goal_async(goal, feedback_callback=feedback))
+    assert handle.accepted
+    return handle
+
+
+def test_goal_succeeds_with_feedback_for_every_stage(lisa, client, goals):
+    show_frame(lisa, client)
+    stages = []
+    handle = send(client, goals, Segment.Goal(query="the red box"), lambda m: stages.append(m.feedback))
+    answer = finished(client, handle.get_result_async())
+    client.settle()
+    assert answer.status == GoalStatus.STATUS_SUCCEEDED and answer.result.result.status == Result.FOUND
+    assert [f.stage for f in stages] == ["waiting", "convert", "encode", "segment", "publish"]
+    assert {f.request_id for f in stages} == {answer.result.result.request_id}
+    assert [r.request_id for r in client.results] == [answer.result.result.request_id]
+    assert client.output("mask").header == answer.result.result.header
+
+
+def test_cancel_while_running(lisa, client, goals):
+    show_frame(lisa, client)
+    handle = send(client, goals, Segment.Goal(query="slow red"))
+    result = handle.get_result_async()
+    client.until(lisa.engine.started.is_set)
+    begun = time.monotonic()
+    assert len(finished(client, handle.cancel_goal_async()).goals_canceling) == 1
+    answer = finished(client, result)
+    assert time.monotonic() - begun < 2.0
+    assert answer.status == GoalStatus.STATUS_CANCELED and answer.result.result.status == Result.CANCELLED
+    client.settle()
+    assert len(client.results) == 1
+    assert client.ask("the red box").status == Result.FOUND
+
+
+def test_cancel_while_waiting(lisa, client, goals):
+    show_frame(lisa, client)
+    send(client, goals, Segment.Goal(query="slow red"))
+    client.until(lisa.engine.started.is_set)
+    handle = send(client, goals, Segment.Goal(query="red waits"))
+    result = handle.get_result_async()
+    finished(client, handle.cancel_goal_async())
+    assert finished(client, result).status == GoalStatus.STATUS_CANCELED
+    assert lisa.engine.asked == ["slow red"]
+
+
+@pytest.mark.parametrize(
+    "goal, status, says",
+    [
+        (Segment.Goal(query=""), Result.REJECTED, "empty"),
+        (Segment.Goal(query="red", mode="poem"), Result.REJECTED, "mode"),
+        (Segment.Goal(query="red", max_age=float("nan")), Result.REJECTED, "max_age"),
+        (Segment.Goal(query="raise"), Result.FAILED, "simulated"),
+    ],
+)
+def test_bad_goals_are_aborted_with_their_reason(lisa, client, goals, goal, status, says):
+    show_frame(lisa, client)
+    answer = finished(client, send(client, goals, goal).get_result_async())
+    assert answer.status == GoalStatus.STATUS_ABORTED
+    assert answer.result.result.status == status and says in answer.result.result.message
+
+
+def test_unknown_target_frame_gives_the_mask_and_names_both_frames(lisa, client, goals):
+    show_frame(lisa, client)
+    answer = finished(client, send(client, goals, Segment.Goal(query="red", target_frame="base_link")).get_result_async())
+    result = answer.result.result
+    assert result.status == Result.NO_TRANSFORM and '"camera"' in result.message and '"base_link"' in result.message
+    assert client.output("mask") and not client.outputs["points"]
+
+
+def test_executor_answers_parameter_calls_while_a_query_runs(lisa, client):
+    show_frame(lisa, client)
+    client.query.publish(conversions_string("slow red"))
+    client.until(lisa.engine.started.is_set)
+    parameters = AsyncParameterClient(client.node, "lisa")
+    client.until(parameters.services_are_ready)
+    begun = time.monotonic()
+    values = finished(client, parameters.get_parameters(["mode"])).values
+    assert values[0].string_value == "mask" and time.monotonic() - begun < 0.5
+
+
+def conversions_string(text):
+    from std_msgs.msg import String
+
+    return String(data=text)
+
+
+def image_request(query="the red box", **changes):
+    header = Header(frame_id="phone")
+    fields = {
+        "color": conversions.to_image(header, red_box_picture(), "rgb8"),
+        "depth": conversions.to_image(header, depth_picture(), "16UC1"),
+        "camera_info": conversions.to_camera_info(header, CAMERA),
+    }
+    return SegmentImage.Request(query=query, **(fields | changes))
+
+
+@pytest.fixture
+def call(client):
+    service = client.node.create_client(SegmentImage, "lisa/segment_image")
+
+    def call(request):
+        client.until(service.service_is_ready)
+        return finished(client, service.call_async(request))
+
+    return call
+
+
+def test_service_answers_about_the_image_it_is_given(lisa, client, call):
+    client.connect()
+    response = call(image_request())
+    assert response.result.status == Result.FOUND and response.result.header.frame_id == "phone"
+    mask = conversions.image_array(response.mask)
+    assert mask.shape == (HEIGHT, WIDTH) and np.count_nonzero(mask) == 2400
+    assert response.points.width == response.result.instances[0].point_count > 1000
+    client.until(lambda: len(client.results) == 1)
+    client.settle()
+    assert not client.outputs["mask"] and not client.outputs["points"]
+
+
+def test_service_without_depth_and_with_a_bad_image(lisa, client, call):
+    response = call(image_request(depth=Image()))
+    assert response.result.status == Result.NO_DEPTH and response.mask.data and response.points.width == 0
+    response = call(image_request(color=Image(encoding="yuv422", width=2, height=2)))
+    assert response.result.status == Result.REJECTED and "yuv422" in response.result.message
+
+
+def test_two_services_calls_and_a_query_all_get_their_own_answer(lisa, client, call):
+    show_frame(lisa, client)
+    lisa.engine.release.set()
+    assert client.ask("slow red").status == Result.FOUND
+    assert call(image_request("slow blue")).result.status == Result.NOT_FOUND
+    assert threading.active_count() < 30 and wait_for(lisa.engine.started) is None

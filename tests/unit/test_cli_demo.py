@@ -130,12 +130,12 @@ def answers_for(frame, square):
 
 def test_answers_say_whether_they_are_right(frame, square):
     exact, refused, unknown = answers_for(frame, square)
-    assert (exact.found_text, refused.found_text, unknown.found_text) == ("yes (right)", "no (right)", "no")
+    assert (exact.found_text, refused.found_text, unknown.found_text) == ("yes (present)", "no (absent)", "no")
     assert exact.iou == pytest.approx(1.0, abs=1e-5)
     assert (refused.iou, unknown.iou) == (None, None)
     assert exact.engine_seconds == pytest.approx(0.12)
     missed = Answer(exact.query, refused.reply, [])
-    assert (missed.found_text, missed.iou) == ("no (wrong)", 0.0)
+    assert (missed.found_text, missed.iou) == ("no (present!)", 0.0)
 
 
 def test_the_table_stays_within_120_columns(frame, square, monkeypatch):
@@ -144,7 +144,7 @@ def test_the_table_stays_within_120_columns(frame, square, monkeypatch):
     answers[0].query.text = "the red square that stands in front of the grey wall, left of nothing in particular"
     text = summary(DemoInput("a wall", "x", frame, []), answers)
     assert max(map(len, text.splitlines())) <= 120
-    assert "1.00" in text and "yes (right)" in text and "checks held" in text
+    assert "1.00" in text and "yes (present)" in text and "checks held" in text
 
 
 def test_outputs_are_complete_and_the_page_needs_nothing_else(tmp_path, frame, square):

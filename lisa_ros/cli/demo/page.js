@@ -24,11 +24,10 @@ class Viewer {
     this.target = { ...unpack(target), boxes: target.boxes };
     this.center = target.center;
     const [x, y, z] = this.center;
-    this.away = Math.hypot(x, y, z);
-    // The first view is the camera's own line of sight to the target, seen from nearer by.
+    // The first view is along the camera's own line of sight, at a distance that shows the whole target.
     this.yaw0 = Math.atan2(x, z);
     this.pitch0 = Math.atan2(y, Math.hypot(x, z));
-    this.distance = Math.min(this.away, Math.max(4.5 * target.radius, 350));
+    this.distance = Math.max(3.8 * target.radius, 350);
     this.yaw = 0.35;
     this.pitch = 0.18;
     this.swing = !still;

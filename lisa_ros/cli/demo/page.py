@@ -47,12 +47,12 @@ def _text(value: object) -> str:
 
 def _lead(answers: Sequence[Answer]) -> str:
     known = [answer for answer in answers if answer.query.truth is not None]
-    right = sum("right" in answer.found_text for answer in known)
+    right = sum(answer.reply.result is not None and answer.found != answer.query.absent for answer in known)
     failed = sum(not check.passed for answer in answers for check in answer.checks)
     count = sum(len(answer.checks) for answer in answers)
     parts = [f"{len(answers)} questions went to the node as plain text; each came back as a mask, a cloud and a box."]
     if known:
-        parts.append(f"It judged {right} of {len(known)} rightly whether the target is there.")
+        parts.append(f"{right} of {len(known)} rightly said whether the target is there.")
     parts.append(f"All {count} consistency checks held." if not failed else f"{failed} of {count} consistency checks failed.")
     return _text(" ".join(parts))
 
@@ -92,8 +92,12 @@ def _depth_figure(frame: Any) -> str:
 
 
 def _verdict(answer: Answer) -> str:
-    """Class of the found? chip: good, bad or plain."""
-    return "good" if "right" in answer.found_text else "bad" if "wrong" in answer.found_text else "plain"
+    """Class of the found? chip: bad when it points at nothing or misses something, good when it also has the right pixels."""
+    if answer.query.truth is None or answer.reply.result is None:
+        return "plain"
+    if answer.found == answer.query.absent:
+        return "bad"
+    return "good" if answer.iou is None or answer.iou >= 0.5 else "plain"
 
 
 def _iou(answer: Answer) -> str:
@@ -178,12 +182,12 @@ def _stages(answer: Answer) -> str:
     rest = total - sum(seconds for _, seconds in stages)
     parts = [*enumerate(stages), (-1, ("transport", rest))]
     bars = "".join(
-        f'<i class="s{n % 6 if n >= 0 else "rest"}" style="width:{100 * seconds / total:.2f}%" '
+        f'<i class="s{n % 8 if n >= 0 else "rest"}" style="width:{100 * seconds / total:.2f}%" '
         f'title="{_text(stage)} {1000 * seconds:.1f} ms"></i>'
         for n, (stage, seconds) in parts
     )
     legend = "".join(
-        f'<li><i class="s{n % 6 if n >= 0 else "rest"}"></i>{_text(stage)} <b>{1000 * seconds:.1f}</b> ms</li>'
+        f'<li><i class="s{n % 8 if n >= 0 else "rest"}"></i>{_text(stage)} <b>{1000 * seconds:.1f}</b> ms</li>'
         for n, (stage, seconds) in parts
     )
     return f'<div class="time"><div class="bar">{bars}</div><ul>{legend}<li class="sum"><b>{1000 * total:.0f}</b> ms in all</li></ul></div>'

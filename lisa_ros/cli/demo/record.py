@@ -40,13 +40,14 @@ class Answer:
 
     @property
     def found_text(self) -> str:
-        """"yes" or "no", and whether that is right where the truth is known."""
+        """"yes" or "no", and where the truth is known whether the target is there; a "!" where the two differ."""
         if self.reply.result is None:
             return "no result"
         said = "yes" if self.found else "no"
         if self.query.truth is None:
             return said
-        return f"{said} (right)" if self.found != self.query.absent else f"{said} (wrong)"
+        truth = "absent" if self.query.absent else "present"
+        return f"{said} ({truth})" if self.found != self.query.absent else f"{said} ({truth}!)"
 
     @property
     def iou(self) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lisa_ros.engine.segmentation import Segmentation
+from lisa_ros.geometry import Camera
 
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 
@@ -64,11 +65,21 @@ class ColorEngine:
 
 @dataclass
 class AskedFrame:
-    """As much of a synthetic frame as evaluation and segment need: colour, instances and questions."""
+    """As much of a synthetic frame as the command line and the evaluation need."""
 
     color: np.ndarray
     instance: np.ndarray
     questions: list[Any] = field(default_factory=list)
+
+    @property
+    def camera(self) -> Camera:
+        height, width = self.instance.shape
+        return Camera(60.0, 60.0, width / 2, height / 2, width, height)
+
+    @property
+    def depth(self) -> np.ndarray:
+        """Boxes at 1.5 m before a wall at 2 m."""
+        return np.where(self.instance > 0, 1.5, 2.0).astype(np.float32)
 
 
 @dataclass

@@ -47,11 +47,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure(engine: Any, repeats: int) -> list[dict[str, Any]]:
-    from scannet_tools.synthetic import make_frame
-
     from lisa_ros.evaluation.baselines import largest_object
     from lisa_ros.evaluation.timing import engine_timings, lift_timings
     from lisa_ros.geometry import Frame
+    from scannet_tools.synthetic import make_frame
 
     scene = make_frame(0, split="test")
     queries = [question.text for question in scene.questions]
@@ -68,9 +67,8 @@ def _node_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         return [_not_measured("node overhead", "needs benchmarks/node.py of the source tree")]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "node.json"
-        done = subprocess.run(
-            [sys.executable, str(script), "--json", str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        command = [sys.executable, str(script), "--json", str(out)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0 or not out.is_file():
             tail = "\n".join(done.stdout.strip().splitlines()[-15:])
             raise CommandError(f"benchmarks/node.py failed with status {done.returncode} (--no-node leaves it out):\n{tail}")

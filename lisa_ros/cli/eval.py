@@ -40,11 +40,11 @@ def _synthetic(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise UsageError(f"--count is {args.count}: at least one frame")
     engine = load_engine(args)
-    from scannet_tools.synthetic import make_frame
     from tqdm import tqdm
 
     from lisa_ros.cli.checkpoint import digest, locate
     from lisa_ros.evaluation.synthetic import evaluate
+    from scannet_tools.synthetic import make_frame
 
     rows = args.json.with_suffix(".rows.jsonl") if args.json else None
     try:
@@ -83,25 +83,28 @@ def synthetic_table(report: dict[str, Any]) -> str:
                 f"{constant['giou']:.3f} / {constant['ciou']:.3f}",
             )
         )
-    headers = ("question", "n", "gIoU", "cIoU", "largest object", "best constant")
+    table = render(("question", "n", "gIoU", "cIoU", "largest object", "best constant"), rows, align="lrrrrr")
     seconds = report["seconds"]
     threshold = baselines["constant_answer"]["threshold"]
-    return "\n".join(
-        (
-            f"{report['model']} ({report['device']}, {report['dtype']}), {report['mode']} mode; {report['count']} frames of the "
-            f"{report['split']} split from seed {report['seed']}",
-            "",
-            render(headers, rows, align="lrrrrr"),
-            "",
-            f"absent targets refused: {_percent(report['absent_refused'])} of {report['absent_n']}; present ones refused "
-            f"wrongly: {_percent(report['false_refusals'])} of {report['present_n']} (they score 0)",
-            f"refused when p([SEG]) < {report['min_target_probability']:g}; "
-            f"{1000 * seconds['encode_per_frame']:.0f} ms encode per frame, {1000 * seconds['ask_per_question']:.0f} ms per question",
-            "baselines (gIoU / cIoU) see the ground truth and refuse nothing. largest object: the object with most pixels.",
-            f"best constant: one mask for all questions, the mean target mask of these very questions cut at {threshold:.3f},",
-            "the threshold with the highest overall gIoU (an oracle).",
-        )
-    )
+    return f"""\
+{report["model"]} ({report["device"]}, {report["dtype"]}), {report["mode"]} mode; {report["count"]} frames of the {report["split"]} split, \
+first seed {report["seed"]}
+
+{table}
+
+absent targets refused: {_percent(report["absent_refused"])} of {report["absent_n"]}; \
+present ones refused wrongly: {_percent(report["false_refusals"])} of {report["present_n"]} (they score 0)
+{1000 * seconds["encode_per_frame"]:.0f} ms encode per frame, {1000 * seconds["ask_per_question"]:.0f} ms per question; \
+{_refusal(report)}
+baselines (gIoU / cIoU) see the ground truth and refuse nothing. largest object: the object with most pixels.
+best constant: one mask for all questions, the mean target mask of these very questions cut at {threshold:.3f},
+the threshold with the highest overall gIoU (an oracle)."""
+
+
+def _refusal(report: dict[str, Any]) -> str:
+    if report["mode"] == "chat":
+        return "refused when the written answer has no [SEG]"
+    return f"refused when p([SEG]) < {report['min_target_probability']:g}"
 
 
 def _percent(share: float | None) -> str:

@@ -54,7 +54,7 @@ def make_scene(seed: int = 0, width: int = 640, height: int = 480, distance: flo
     center = on_floor + 0.17 * right + 0.10 * up
     hits[BOX] = _box(rays, center, turned, size)
     if pole:
-        at = on_floor - 0.16 * right - 0.3 * ahead + 0.1 * up
+        at = on_floor - 0.115 * right - 0.3 * ahead + 0.1 * up
         hits[POLE] = _box(rays, at, np.stack([right, ahead, up], axis=1), np.array([0.02, 0.02, 0.8]))
     stack = np.stack([hits[key] for key in hits])
     label = np.array(list(hits), np.uint8)[np.argmin(stack, axis=0)]

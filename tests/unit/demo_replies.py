@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import numpy as np
+from lisa_ros.msg import SegmentationResult, SegmentedInstance, StageTime
 
 from lisa_ros.cli.demo.client import Reply
 from lisa_ros.geometry import Camera, Frame
 from lisa_ros.geometry.box import oriented_box
 from lisa_ros.geometry.lift import lift
-from lisa_ros.msg import SegmentationResult, SegmentedInstance, StageTime
 
 
 def wall_frame(width: int = 64, height: int = 48) -> Frame:

@@ -15,17 +15,17 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("lisa_ros.msg")
 
-from demo_replies import reply_of, wall_frame  # noqa: E402
-from fakes import Question  # noqa: E402
+from demo_replies import reply_of, wall_frame
+from fakes import Question
 
-from lisa_ros.cli.demo.checks import check_reply  # noqa: E402
-from lisa_ros.cli.demo.client import cloud_arrays, image_array  # noqa: E402
-from lisa_ros.cli.demo.inputs import DemoInput, DemoQuery, pick_questions, read_input  # noqa: E402
-from lisa_ros.cli.demo.processes import Process, free_domain  # noqa: E402
-from lisa_ros.cli.demo.record import Answer, write_outputs  # noqa: E402
-from lisa_ros.cli.demo.summary import summary  # noqa: E402
-from lisa_ros.cli.errors import UsageError  # noqa: E402
-from lisa_ros.cli.main import main  # noqa: E402
+from lisa_ros.cli.demo.checks import check_reply
+from lisa_ros.cli.demo.client import cloud_arrays, image_array
+from lisa_ros.cli.demo.inputs import DemoInput, DemoQuery, pick_questions, read_input
+from lisa_ros.cli.demo.processes import Process, free_domain
+from lisa_ros.cli.demo.record import Answer, write_outputs
+from lisa_ros.cli.demo.summary import summary
+from lisa_ros.cli.errors import UsageError
+from lisa_ros.cli.main import main
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ class Client:
         self._last: dict[str, Any] = {}
         self._subscriptions = [self._node.create_subscription(SegmentationResult, "/lisa/result", self._results.append, qos)]
         for topic, kind in (("mask", Image), ("instances", Image), ("overlay", Image), ("points", PointCloud2)):
-            keep = lambda message, topic=topic: self._last.__setitem__(topic, message)  # noqa: E731
+            keep = lambda message, topic=topic: self._last.__setitem__(topic, message)
             self._subscriptions.append(self._node.create_subscription(kind, f"/lisa/{topic}", keep, qos))
 
     def ready(self) -> bool:

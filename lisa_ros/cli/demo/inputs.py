@@ -73,9 +73,8 @@ def read_input(name: str, queries: Sequence[str], seed: int) -> DemoInput:
 
 
 def _synthetic(seed: int) -> DemoInput:
-    from scannet_tools.synthetic import make_frame
-
     from lisa_ros.geometry import Frame
+    from scannet_tools.synthetic import make_frame
 
     scene = make_frame(seed, split="test")
     frame = Frame(scene.color, camera=scene.camera, depth=scene.depth, camera_to_world=scene.camera_to_world)

@@ -15,6 +15,7 @@ from typing import Any
 import lisa_ros
 
 GRACE_SECONDS = 5.0
+_LIBC = ctypes.CDLL(None)
 
 
 class Process:
@@ -31,7 +32,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 env=env,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that a thread could hold a lock of
             )
 
     @property
@@ -72,7 +73,7 @@ class Process:
 def _end_with_parent() -> None:
     """In the child: ask Linux for a SIGTERM when the parent is gone, even if it was killed and could not stop anyone."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
+        _LIBC.prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
 
 
 def ros_process(name: str, module: str, parameters: Mapping[str, Any], *, log: Path, env: Mapping[str, str]) -> Process:

@@ -1,6 +1,7 @@
 """The demo's table in the terminal."""
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from lisa_ros.cli.demo.inputs import DemoInput
@@ -15,7 +16,7 @@ def summary(shown: DemoInput, answers: Sequence[Answer]) -> str:
     parts = ["", f"input: {shown.title}", "", render(HEADERS, [_row(answer) for answer in answers], align="lllrrlrr"), ""]
     parts.append(_checks(answers))
     if shown.note:
-        parts += ["", f"note: {shown.note}"]
+        parts += ["", textwrap.fill(f"note: {shown.note}", 118)]
     return "\n".join(parts)
 
 

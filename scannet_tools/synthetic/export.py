@@ -1,0 +1,109 @@
+"""Training shards of synthetic frames: written atomically, resumed by skipping what is there, read without a decoder's delay.
+
+A shard is ``frames_<first>.npz`` (JPEG bytes of the colour images in one blob, id maps as PNG bytes) and ``frames_<first>.json`` (objects and
+questions). ``python -m scannet_tools.synthetic.export --help`` writes them.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from .questions import Question
+
+SHARD = 100
+
+
+@dataclass
+class ExportedFrame:
+    """What a trainer needs of a frame: color uint8 [H,W,3] RGB, instance and category uint8 [H,W], objects (dicts), questions."""
+
+    color: np.ndarray
+    instance: np.ndarray
+    category: np.ndarray
+    objects: list[dict]
+    questions: list[Question]
+
+
+def write_shard(directory: Path, split: str, first: int, count: int, width: int, height: int) -> Path:
+    """Render ``count`` frames from seed ``first`` into one shard; the JSON appears first, so a present .npz means a whole shard."""
+    from .scene import make_frame
+
+    blobs: list[np.ndarray] = []
+    records = []
+    for seed in range(first, first + count):
+        frame = make_frame(seed, split=split, width=width, height=height)
+        jpeg = cv2.imencode(".jpg", frame.color[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        ids = np.dstack([frame.instance.astype(np.uint8), frame.category, np.zeros_like(frame.category)])
+        blobs += [jpeg.ravel(), cv2.imencode(".png", ids)[1].ravel()]
+        objects = [{"id": o.id, "kind": o.kind, "color": o.color, "pixels": o.pixels} for o in frame.objects]
+        records.append({"seed": seed, "scene": frame.scene, "objects": objects, "questions": [asdict(q) for q in frame.questions]})
+    stem = directory / f"frames_{first:07d}"
+    _replace(stem.with_suffix(".json"), lambda f: f.write(json.dumps(records).encode()))
+    ends = np.cumsum([len(blob) for blob in blobs])
+    _replace(stem.with_suffix(".npz"), lambda f: np.savez(f, data=np.concatenate(blobs), ends=ends))
+    return stem.with_suffix(".npz")
+
+
+def read_shard(path: Path) -> Iterator[ExportedFrame]:
+    """Frames of a shard. Raises ValueError naming the file when it is damaged."""
+    path = Path(path)
+    try:
+        records = json.loads(path.with_suffix(".json").read_text())
+        with np.load(path) as arrays:
+            data, ends = arrays["data"], arrays["ends"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: damaged shard ({error}); delete it and export again") from error
+    starts = np.concatenate([[0], ends[:-1]])
+    for index, record in enumerate(records):
+        jpeg, png = (data[starts[i] : ends[i]] for i in (2 * index, 2 * index + 1))
+        ids = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        questions = [Question(q["text"], q["kind"], tuple(q["targets"]), q["answer"]) for q in record["questions"]]
+        yield ExportedFrame(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1], ids[:, :, 0], ids[:, :, 1], record["objects"], questions)
+
+
+def _replace(path: Path, write) -> None:
+    partial = path.with_name(path.name + ".part")
+    with open(partial, "wb") as file:
+        write(file)
+    os.replace(partial, path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scannet_tools.synthetic.export", description="Write training shards of synthetic frames.")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the shards")
+    parser.add_argument("--split", default="train", choices=("train", "val", "test"))
+    parser.add_argument("--start", type=int, default=0, help="first seed")
+    parser.add_argument("--count", type=int, default=1000, help=f"frames, rounded up to whole shards of {SHARD}")
+    parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    firsts = range(options.start, options.start + options.count, SHARD)
+    todo = [first for first in firsts if not (options.out / f"frames_{first:07d}.npz").is_file()]
+    jobs = [(options.out, options.split, first, SHARD, options.width, options.height) for first in todo]
+    with tqdm(total=len(firsts), initial=len(firsts) - len(todo), unit="shard", disable=None) as bar:
+        if options.workers <= 1:
+            for job in jobs:
+                write_shard(*job)
+                bar.update()
+        else:
+            with ProcessPoolExecutor(options.workers) as pool:
+                for _ in pool.map(write_shard, *zip(*jobs)) if jobs else ():
+                    bar.update()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

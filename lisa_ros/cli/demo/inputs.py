@@ -83,11 +83,11 @@ def _synthetic(seed: int) -> DemoInput:
         for question in pick_questions(scene.questions)
     ]
     return DemoInput(
-        title=f"synthetic room, held-out scene {seed}",
+        title=f"synthetic scene {seed}, held out from training",
         source=f"synthetic:{seed}",
         frame=frame,
         queries=queries,
-        facts={"scene": f"test split, seed {seed}, {len(scene.objects)} objects; never trained on"},
+        facts={"scene": f"test split, seed {seed}, {len(scene.objects)} objects"},
     )
 
 

@@ -50,9 +50,13 @@ def _lead(answers: Sequence[Answer]) -> str:
     right = sum(answer.reply.result is not None and answer.found != answer.query.absent for answer in known)
     failed = sum(not check.passed for answer in answers for check in answer.checks)
     count = sum(len(answer.checks) for answer in answers)
-    parts = [f"{len(answers)} questions went to the node as plain text; each came back as a mask, a cloud and a box."]
+    found, lifted = (sum(map(bool, kinds)) for kinds in zip(*((a.found, a.point_count) for a in answers), strict=True))
+    parts = [
+        f"{len(answers)} questions went to the node as plain text. It found something for {found}, and lifted {lifted} to a cloud "
+        "and a box."
+    ]
     if known:
-        parts.append(f"{right} of {len(known)} rightly said whether the target is there.")
+        parts.append(f"{right} of {len(known)} are right about whether the target is there.")
     parts.append(f"All {count} consistency checks held." if not failed else f"{failed} of {count} consistency checks failed.")
     return _text(" ".join(parts))
 

@@ -18,9 +18,11 @@ JUMP_BASE = 0.012
 JUMP_SLOPE = 0.005
 # A mask may bleed this many depth pixels over the target's outline.
 BLEED = 3
-# Parts beside the largest one: smallest size (pixels; share of the largest), farthest away (share of its extent), most.
+# Parts beside the largest one: smallest size (pixels; share of the largest), how far a part of at least FULL_SHARE may be
+# (share of the largest part's extent; smaller parts proportionally less), most parts looked at.
 MIN_PART_PIXELS = 8
 PART_SHARE = 0.005
+FULL_SHARE = 0.1
 PART_GAP = 0.3
 MAX_PARTS = 24
 # Stands for "no depth" where the nearest neighbour is looked for: farther than anything.
@@ -60,10 +62,11 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     depth: float32 [h,w]; surface: bool [h,w], pixels with a trustworthy depth, cut at depth edges (`behind_edge`);
     directions: x/z of every column [w] and y/z of every row [h].
 
-    The rule: the part with most pixels is the target. Another part of at least PART_SHARE of its pixels stays when the
-    free space between it and what is kept already is at most PART_GAP times the extent of the largest part: an occluder
-    in front splits an object, and its own front hides the way to its back (the rear legs of a chair). What is farther
-    away is background, or another object that the mask caught.
+    The rule: the part with most pixels is the target. Another part stays when the free space between it and what is kept
+    already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and its own
+    front hides the way to its back (the rear legs of a chair). What is farther away is background, or another object
+    that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs off the
+    surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(surface.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
@@ -82,7 +85,8 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     for label in order[1:]:
         points = _sample(depth, labels, stats, label, directions)
         gap = cKDTree(np.concatenate(kept)).query(points[:: max(1, len(points) // 200)], k=1)[0].min()
-        if gap <= max(PART_GAP * extent, 3.0 * jump_tolerance(float(np.median(points[:, 2])))):
+        reach = PART_GAP * extent * min(1.0, areas[label] / (FULL_SHARE * areas[order[0]]))
+        if gap <= max(reach, jump_tolerance(float(np.median(points[:, 2])))):
             chosen[label] = True
             kept.append(points)
     if len(kept) == 1:

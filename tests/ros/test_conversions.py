@@ -1,0 +1,146 @@
+"""Message layouts, without a network."""
+
+from __future__ import annotations
+
+import array
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from lisa_ros.geometry import Camera, Cloud
+from lisa_ros.node import conversions
+from lisa_ros.node.conversions import ConversionError
+
+RNG = np.random.default_rng(5)
+RGB = RNG.integers(0, 256, (7, 5, 3), dtype=np.uint8)
+
+
+def message(pixels, encoding, *, pad=0, big=False):
+    """An Image with `pad` junk bytes after each row, in either byte order."""
+    pixels = np.ascontiguousarray(pixels)
+    rows = (pixels.byteswap() if big else pixels).reshape(len(pixels), -1).view(np.uint8)
+    rows = np.concatenate([rows, np.full((len(rows), pad), 0xAB, np.uint8)], axis=1)
+    result = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=rows.shape[1], is_bigendian=big)
+    result.data = array.array("B", rows.tobytes())
+    return result
+
+
+@pytest.mark.parametrize("pad", [0, 3])
+@pytest.mark.parametrize(
+    "encoding, pixels",
+    [
+        ("rgb8", RGB),
+        ("bgr8", RGB[:, :, ::-1]),
+        ("rgba8", np.dstack([RGB, RGB[:, :, 0]])),
+        ("bgra8", np.dstack([RGB[:, :, ::-1], RGB[:, :, 0]])),
+    ],
+)
+def test_color_encodings_become_rgb(encoding, pixels, pad):
+    assert np.array_equal(conversions.color_image(message(pixels, encoding, pad=pad)), RGB)
+
+
+def test_mono_becomes_grey():
+    assert np.array_equal(conversions.color_image(message(RGB[:, :, 0], "mono8")), np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("pad", [0, 6])
+def test_depth_in_both_units_and_byte_orders(pad, big):
+    millimetres = np.array([[0, 1, 256], [1500, 65535, 10]], np.uint16)
+    metres = conversions.depth_image(message(millimetres, "16UC1", pad=pad, big=big), 0.001)
+    assert metres.dtype == np.float32 and np.allclose(metres, millimetres / 1000)
+    values = np.array([[0.0, 1.5, np.nan], [np.inf, -2.0, 10.25]], np.float32)
+    metres = conversions.depth_image(message(values, "32FC1", pad=pad, big=big), 0.001)
+    assert np.array_equal(metres, np.array([[0, 1.5, 0], [0, 0, 10.25]], np.float32))
+
+
+def test_last_row_may_lack_its_padding():
+    padded = message(RGB, "rgb8", pad=3)
+    padded.data = padded.data[:-3]
+    assert np.array_equal(conversions.color_image(padded), RGB)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"encoding": "yuv422"}, "yuv422"),
+        ({"encoding": ""}, 'encoding ""'),
+        ({"step": 14}, "step is 14"),
+        ({"height": 8}, "truncated"),
+        ({"width": 0}, "0x7 pixels"),
+        ({"data": array.array("B")}, "truncated: 0 bytes"),
+    ],
+)
+def test_bad_images_are_refused(change, says):
+    bad = message(RGB, "rgb8")
+    for name, value in change.items():
+        setattr(bad, name, value)
+    with pytest.raises(ConversionError, match=says):
+        conversions.color_image(bad)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_compressed_images(ending):
+    smooth = np.full((16, 16, 3), (200, 40, 90), np.uint8)
+    data = cv2.imencode(ending, smooth[:, :, ::-1])[1]
+    pixels = conversions.color_image(CompressedImage(format=ending, data=array.array("B", data.tobytes())))
+    assert np.abs(pixels.astype(int) - smooth).max() <= 4
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff junk"])
+def test_corrupt_jpeg_is_refused(data):
+    with pytest.raises(ConversionError, match="not a readable"):
+        conversions.color_image(CompressedImage(format="jpeg", data=array.array("B", data)))
+
+
+def test_stamp_is_read_from_serialized_messages():
+    header = Header(stamp=conversions.to_stamp(1_234_567_890_123_456_789), frame_id="some/frame")
+    for kind in (Image, CompressedImage, CameraInfo):
+        assert conversions.serialized_stamp_ns(serialize_message(kind(header=header))) == 1_234_567_890_123_456_789
+    big_endian = b"\x00\x00\x00\x00" + (7).to_bytes(4, "big") + (8).to_bytes(4, "big")
+    assert conversions.serialized_stamp_ns(big_endian) == 7_000_000_008
+    with pytest.raises(ConversionError):
+        conversions.serialized_stamp_ns(b"\x00\x01")
+
+
+def test_camera_round_trip_and_refusals():
+    camera = Camera(500.0, 510.0, 319.5, 239.5, 640, 480)
+    info = conversions.to_camera_info(Header(), camera)
+    assert conversions.camera_of(info, 640, 480) == camera
+    with pytest.raises(ConversionError, match="1296x968"):
+        conversions.camera_of(info, 1296, 968)
+    info.k[0] = -1.0
+    with pytest.raises(ConversionError, match="fx"):
+        conversions.camera_of(info, 640, 480)
+
+
+def test_cloud_layout_and_no_empty_or_nan_cloud():
+    points = np.array([[1, 2, 3], [4, 5, 6], [np.nan, 0, 1]], np.float32)
+    colors = np.array([[10, 20, 30], [255, 0, 1], [0, 0, 0]], np.uint8)
+    cloud = conversions.to_cloud(Header(frame_id="f"), [Cloud(points[:1], colors[:1]), Cloud(points[1:], colors[1:])])
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 16, 32) and cloud.is_dense
+    assert isinstance(cloud.data, array.array)
+    assert np.array_equal(np.frombuffer(cloud.data, "<f4").reshape(2, 4)[:, :3], points[:2])
+    assert np.array_equal(np.frombuffer(cloud.data, np.uint8).reshape(2, 16)[:, 12:15], colors[:2, ::-1])
+    assert conversions.to_cloud(Header(), []) is None
+    assert conversions.to_cloud(Header(), [Cloud.empty(), Cloud(points[2:], colors[2:])]) is None
+
+
+def test_masks_and_instances():
+    a, b = np.zeros((2, 4, 6), bool)
+    a[:2, :2], b[2:, 3:] = True, True
+    assert np.array_equal(conversions.image_array(conversions.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0))
+    assert np.array_equal(conversions.image_array(conversions.to_instances(Header(), [a, b], (4, 6))), a + 2 * b)
+    assert not any(conversions.to_mask(Header(), [], (4, 6)).data)
+
+
+def test_numpy_and_cv_bridge_agree():
+    cv_bridge = pytest.importorskip("cv_bridge")
+    bridge = cv_bridge.CvBridge()
+    for encoding, pixels in (("rgb8", RGB), ("bgr8", RGB), ("16UC1", RNG.integers(0, 60000, (4, 6), dtype=np.uint16))):
+        theirs = bridge.imgmsg_to_cv2(message(pixels, encoding))
+        assert np.array_equal(conversions.image_array(message(pixels, encoding)), theirs)

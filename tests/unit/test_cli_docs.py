@@ -35,7 +35,7 @@ def test_the_status_table_is_the_message():
 
 
 def test_links_between_pages_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/interfaces.md", "docs/performance.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/interfaces.md", "docs/performance.md", "docs/training.md"):
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page(name)) + re.findall(r'src="(?!https?://)([^"]+)"', page(name)):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 

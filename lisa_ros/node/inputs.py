@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -17,6 +17,11 @@ from lisa_ros.node.publishers import overridable
 
 WATCH_SECONDS = 1.0
 WARN_SECONDS = 10.0
+
+
+def sensor_data() -> QoSProfile:
+    """SensorDataQoS, a new one each time: an override is written into the profile, and rclpy's own is shared by everybody."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Inputs:
@@ -59,7 +64,7 @@ class Inputs:
             self._arrived[name] = time.monotonic()
 
         subscription = self._node.create_subscription(
-            kind, topic, receive, qos_profile_sensor_data, raw=True, qos_overriding_options=overridable()
+            kind, topic, receive, sensor_data(), raw=True, qos_overriding_options=overridable()
         )
         self._subscriptions.append(subscription)
         return name

@@ -67,7 +67,9 @@ class Client:
         self.query = self.node.create_publisher(String, "lisa/query", qos)
         self.results: list[SegmentationResult] = []
         self.outputs: dict[str, list] = {name: [] for name in OUTPUTS}
-        self.subscriptions = [self.node.create_subscription(SegmentationResult, "lisa/result", self.results.append, qos)]
+        # transient local: on a busy machine the node may publish its first result before it has discovered this subscriber
+        kept = QoSProfile(depth=2000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.subscriptions = [self.node.create_subscription(SegmentationResult, "lisa/result", self.results.append, kept)]
         for name, kind in OUTPUTS.items():
             self.subscriptions.append(self.node.create_subscription(kind, f"lisa/{name}", self.outputs[name].append, qos))
 

@@ -113,6 +113,7 @@ def test_without_autostart_the_node_waits_unconfigured(start, client):
     process = start(NODE, autostart="false", model="missing")
     state = client.node.create_client(GetState, "lisa/get_state")
     client.until(state.service_is_ready)
+    client.settle(1.0)  # the node must have discovered the client too, or its answer is lost
     future = state.call_async(GetState.Request())
     client.until(future.done)
     assert future.result().current_state.label == "unconfigured" and process.poll() is None

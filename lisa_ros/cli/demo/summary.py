@@ -10,6 +10,9 @@ from lisa_ros.cli.table import render
 
 HEADERS = ("question", "answer", "found?", "mask IoU", "points", "3D box [m]", "engine ms", "total ms")
 
+LONGEST_ANSWER = 120
+"""Characters of an answer that the table shows; the page and result.json hold all of it."""
+
 
 def summary(shown: DemoInput, answers: Sequence[Answer]) -> str:
     """Table, checks, and what has to be said about the input; readable at 120 columns."""
@@ -24,7 +27,7 @@ def _row(answer: Answer) -> tuple[object, ...]:
     result = answer.reply.result
     return (
         answer.query.text,
-        (result.answer or result.message) if result else "-",
+        _shortened(result.answer or result.message) if result else "-",
         answer.found_text,
         None if answer.iou is None else f"{answer.iou:.2f}",
         answer.point_count or None,
@@ -32,6 +35,10 @@ def _row(answer: Answer) -> tuple[object, ...]:
         f"{1000 * answer.engine_seconds:.0f}",
         f"{1000 * answer.reply.seconds:.0f}",
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_ANSWER else text[: LONGEST_ANSWER - 4] + " ..."
 
 
 def size_text(size: Sequence[float]) -> str:

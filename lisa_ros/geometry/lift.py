@@ -9,7 +9,7 @@ from lisa_ros.geometry.camera import Camera
 from lisa_ros.geometry.cloud import Cloud
 from lisa_ros.geometry.depth import pixel_lookup
 from lisa_ros.geometry.frame import ASPECT_TOLERANCE
-from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, smooth
+from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, jump_tolerance, smooth
 
 
 def lift(
@@ -54,17 +54,18 @@ def lift(
     valid = cv2.inRange(z, float(min_depth), float(max_depth)) != 0  # NaN is in no range
     z = cv2.copyTo(z, valid.view(np.uint8), np.zeros_like(z))
     surface = valid & (inside != 0)
+    tolerance = jump_tolerance(z)
     behind = None
     if remove_flying_pixels:
-        behind = behind_edge(z, valid, surface)
+        behind = behind_edge(z, tolerance, valid, surface)
         surface &= ~behind
     if largest_cluster:
         surface = consistent_parts(z, surface, (x_per_z, y_per_z))
     if behind is not None:
-        surface = grow_back(z, surface, behind)
+        surface = grow_back(z, tolerance, surface, behind)
 
     if denoise:
-        z = smooth(z, surface)
+        z = smooth(z, tolerance, surface)
 
     chosen = np.flatnonzero(surface)
     # rows of three taken from a dense image: several times faster than indexing with pairs or masks

@@ -34,16 +34,15 @@ def jump_tolerance(depth: np.ndarray) -> np.ndarray:
     return JUMP_BASE + JUMP_SLOPE * depth * depth
 
 
-def behind_edge(depth: np.ndarray, valid: np.ndarray, surface: np.ndarray) -> np.ndarray:
+def behind_edge(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray, surface: np.ndarray) -> np.ndarray:
     """Pixels just behind a depth edge: bool [h,w].
 
-    depth: float32 [h,w]; valid: bool [h,w], where there is depth; surface: bool [h,w], where it is inside the mask.
+    depth: float32 [h,w]; tolerance: its `jump_tolerance`; valid: bool [h,w], where there is depth; surface: bool [h,w], where it is inside the mask.
     A pixel is marked when something much nearer is its direct neighbour: there a sensor mixes front and back into flying
     pixels. In the outermost BLEED pixels of the mask the neighbourhood is BLEED pixels wide: a mask that is a little
     too large covers a rim of background there, which would otherwise stay connected to the target where both touch.
     The nearer side of an edge is never marked, so thin things in front stay whole.
     """
-    tolerance = jump_tolerance(depth)
     # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
     step = depth - cv2.erode(_or_far(depth, valid), np.ones((3, 3), np.uint8))
     marked = step > tolerance
@@ -80,18 +79,20 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     kept = [_sample(depth, labels, stats, order[0], directions)]
     low, high = np.percentile(kept[0], (2, 98), axis=0)
     extent = float(np.linalg.norm(high - low))
-    chosen = np.zeros(count, bool)
-    chosen[order[0]] = True
+    chosen = [order[0]]
     for label in order[1:]:
         points = _sample(depth, labels, stats, label, directions)
         gap = cKDTree(np.concatenate(kept)).query(points[:: max(1, len(points) // 200)], k=1)[0].min()
         reach = PART_GAP * extent * min(1.0, areas[label] / (FULL_SHARE * areas[order[0]]))
         if gap <= max(reach, jump_tolerance(float(np.median(points[:, 2])))):
-            chosen[label] = True
+            chosen.append(label)
             kept.append(points)
-    if len(kept) == 1:
-        return labels == order[0]
-    return chosen[labels]
+    found = np.zeros(surface.shape, bool)
+    for label in chosen:
+        left, top, width, height, _ = stats[label]
+        window = np.s_[top : top + height, left : left + width]
+        found[window] |= labels[window] == label
+    return found
 
 
 def _sample(depth, labels, stats, label, directions, size: int = 1000) -> np.ndarray:
@@ -107,7 +108,7 @@ def _sample(depth, labels, stats, label, directions, size: int = 1000) -> np.nda
     return np.stack([directions[0][columns] * z, directions[1][rows] * z, z], axis=1)
 
 
-def grow_back(depth: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def grow_back(depth: np.ndarray, tolerance: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Kept pixels and those candidates that lie on the kept surface around them: bool [h,w].
 
     A candidate returns when at least three of its eight neighbours are kept and it is no farther from their mean depth
@@ -117,10 +118,10 @@ def grow_back(depth: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np
     near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     mean = total / np.maximum(near, 1.0)
-    return kept | (candidates & (near >= 3.0) & (np.abs(depth - mean) < jump_tolerance(depth)))
+    return kept | (candidates & (near >= 3.0) & (np.abs(depth - mean) < tolerance))
 
 
-def smooth(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
+def smooth(depth: np.ndarray, tolerance: np.ndarray, surface: np.ndarray) -> np.ndarray:
     """Depth float32 [h,w] with the sensor's noise averaged over 3x3 pixels of the surface (bool [h,w]).
 
     A pixel keeps its own depth where the surface around it has a step, so edges stay sharp.
@@ -130,7 +131,7 @@ def smooth(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
     total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     cell = np.ones((3, 3), np.uint8)
     span = cv2.dilate(depth * weight, cell) - cv2.erode(_or_far(depth, surface), cell)
-    even = surface & (span < 2.0 * jump_tolerance(depth))
+    even = surface & (span < 2.0 * tolerance)
     return cv2.copyTo(total / np.maximum(near, 1.0), even.view(np.uint8), depth.copy())
 
 

@@ -1,0 +1,17 @@
+"""Frame in, Segmentation out. The only door to a model."""
+
+from __future__ import annotations
+
+from lisa_ros.engine.models import EMBEDDED_MODEL, resolve_model
+from lisa_ros.engine.segmentation import Cancelled, Segmentation
+from lisa_ros.model.config import CheckpointError
+
+__all__ = ["EMBEDDED_MODEL", "Cancelled", "CheckpointError", "EncodedFrame", "Engine", "Segmentation", "resolve_model"]
+
+
+def __getattr__(name: str):  # Engine pulls in torch and transformers (seconds): only who uses it pays
+    if name in ("Engine", "EncodedFrame"):
+        from lisa_ros.engine import engine
+
+        return getattr(engine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""LISA itself: configuration, towers, prompt, preprocessing, mask decoder, checkpoint loading, losses. Torch, no ROS."""

@@ -1,0 +1,62 @@
+"""Conversation templates (LISA's ``conversation.py``) and the question wordings of its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lisa_ros.model.tokenizer import IMAGE, IMAGE_END, IMAGE_START, SEG
+
+PICTURE = IMAGE_START + IMAGE + IMAGE_END
+MASK_ANSWER = f"{SEG}."  # what mask mode forces the model to say (paper's evaluation protocol)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """How turns become one text. ``render`` leaves the last answer open when it is None."""
+
+    name: str
+    system: str
+
+    def render(self, turns: Sequence[tuple[str, str | None]]) -> str:
+        """(user text, answer) turns -> the prompt; the picture goes in front of the first user text."""
+        if self.name == "llava_v1":
+            return self._vicuna(turns)
+        return self._llama_2(turns)
+
+    def prefix(self) -> str:
+        """The part that no query changes: everything up to and including the picture."""
+        return self.render([(f"{PICTURE}\n\0", None)]).split("\n\0")[0]
+
+    def _vicuna(self, turns: Sequence[tuple[str, str | None]]) -> str:
+        text = self.system + " "
+        for user, answer in turns:
+            text += f"USER: {user} ASSISTANT:" + (f" {answer}</s>" if answer is not None else "")
+        return text
+
+    def _llama_2(self, turns: Sequence[tuple[str, str | None]]) -> str:
+        text = ""
+        for index, (user, answer) in enumerate(turns):
+            head = f"<<SYS>>\n{self.system}\n<</SYS>>\n\n" if index == 0 else ""
+            text += ("<s>" if index else "") + f"[INST] {head}{user} [/INST]" + (f" {answer} </s>" if answer is not None else "")
+        return text
+
+
+CONVERSATIONS = {
+    "llava_v1": Conversation(
+        "llava_v1",
+        "A chat between a curious human and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the human's questions.",
+    ),
+    "llava_llama_2": Conversation(
+        "llava_llama_2",
+        "You are a helpful language and vision assistant. "
+        "You are able to understand the visual content that the user provides, "
+        "and assist the user with a variety of tasks using natural language.",
+    ),
+}
+
+
+def user_turn(query: str, template: str) -> str:
+    """A query as the user's turn. ``template`` holds ``{query}``; published models were trained on "... Please output segmentation mask."."""
+    return f"{PICTURE}\n{template.replace('{query}', query)}"

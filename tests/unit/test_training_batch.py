@@ -1,0 +1,138 @@
+"""Packing several questions behind one picture changes nothing about what each of them sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from lisa_ros.model.lisa import Lisa
+from lisa_ros.model.losses import IGNORE
+from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.training.batch import collate
+from lisa_ros.training.objective import DenseHeads, Objective
+from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
+from lisa_ros.training.samples import make_sample
+from lisa_ros.training.vocabulary import write_tokenizer
+from scannet_tools.synthetic.export import ExportedFrame
+from scannet_tools.synthetic.questions import Question
+
+TINY = Recipe(
+    name="tiny",
+    seed=0,
+    vocabulary=700,
+    stages=(),
+    model={
+        "out_dim": 16,
+        "select_layer": -1,
+        "clip_fit": "pad",
+        "query_template": "{query}",
+        "language": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2},
+        "vision": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64, "patch_size": 16},
+        "sam": {"image_size": 64, "patch_size": 16, "width": 32, "depth": 2, "heads": 2, "window_size": 2, "global_attention": [1], "prompt_dim": 16,
+                "decoder_heads": 2, "decoder_mlp": 32, "iou_hidden": 16},
+    },
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(directory, TINY.vocabulary)
+    return LisaTokenizer.from_directory(directory)
+
+
+@pytest.fixture(scope="module")
+def lisa(tokenizer):
+    torch.manual_seed(0)
+    return Lisa(TINY.config(tokenizer.vocab_size)).eval()
+
+
+def frame(count: int) -> ExportedFrame:
+    rng = np.random.default_rng(3)
+    instance = np.zeros((48, 64), np.uint8)
+    instance[10:30, 5:25], instance[20:40, 40:60] = 1, 2
+    questions = [
+        Question("the red mug", "explicit", (1,), "It is the red mug."),
+        Question("hand me the blue book, please", "explicit", (2,), "It is the blue book."),
+        Question("a ladder", "absent", (), "There is no ladder here."),
+    ][:count]
+    objects = [{"id": 1, "kind": "mug", "color": "red"}, {"id": 2, "kind": "book", "color": "blue"}]
+    return ExportedFrame(rng.integers(0, 255, (48, 64, 3), np.uint8), instance, (instance > 0).astype(np.uint8), objects, questions)
+
+
+def batch_of(samples, lisa, tokenizer):
+    return collate(samples, lisa.config.vision.patches, tokenizer.seg_id)
+
+
+def sample_of(questions, lisa, tokenizer):
+    whole = frame(3)
+    whole.questions = questions
+    return make_sample(whole, lisa.config, tokenizer, len(questions), np.random.default_rng(0), augment=False)
+
+
+@torch.no_grad()
+def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
+    objective = Objective(lisa)
+    sample = sample_of(frame(3).questions, lisa, tokenizer)
+    packed = objective(batch_of([sample], lisa, tokenizer))
+    tokens = [len(answer) for answer in sample.answers]
+    alone = []
+    for prompt, answer in zip(sample.prompts, sample.answers):
+        one = next(s for q in frame(3).questions for s in [sample_of([q], lisa, tokenizer)] if s.answers == [answer] and s.prompts == [prompt])
+        alone.append(objective(batch_of([one], lisa, tokenizer)))
+    ce = sum(losses["ce"] * count for losses, count in zip(alone, tokens)) / sum(tokens)
+    assert packed["ce"].item() == pytest.approx(ce.item(), abs=1e-5)
+    for name in ("bce", "dice"):
+        with_target = [losses[name].item() for losses, present in zip(alone, sample.has_target) if present]
+        assert packed[name].item() == pytest.approx(np.mean(with_target), abs=1e-5)
+
+
+def test_labels_are_the_answers_and_the_mask_state_is_before_seg(lisa, tokenizer):
+    sample = sample_of(frame(3).questions, lisa, tokenizer)
+    batch = batch_of([sample], lisa, tokenizer)
+    labels = batch.labels[0]
+    assert labels[labels != IGNORE].tolist() == [token for answer in sample.answers for token in answer]
+    for row, place in batch.seg_places.tolist():
+        assert batch.labels[row, place] == tokenizer.seg_id
+        assert batch.after[row, place + 1] == tokenizer.seg_id
+    assert len(batch.seg_places) == len(batch.masks) == int(sample.has_target.sum()) == 2
+
+
+def test_masks_cover_what_the_instance_covers(lisa, tokenizer):
+    sample = sample_of(frame(1).questions, lisa, tokenizer)
+    rows, columns = sample.valid
+    assert (rows, columns) == (12, 16)
+    assert sample.masks[0, :rows, :columns].mean() == pytest.approx(400 / (48 * 64), abs=1e-3)
+    assert sample.masks[0, rows:].sum() == 0
+    assert (sample.category[rows // 2 :] == -1).all()
+
+
+def test_a_few_updates_lower_every_loss(tokenizer):
+    torch.manual_seed(1)
+    lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
+    objective = Objective(lisa, DenseHeads(32, 16, 40, 12))
+    batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    history = []
+    for _ in range(40):
+        losses = objective(batch, dense_weight=1.0)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append({name: value.item() for name, value in losses.items()})
+    for name in ("ce", "bce", "dice", "dense"):
+        assert history[-1][name] < 0.8 * history[0][name], name
+
+
+def test_the_rate_rises_stays_and_falls():
+    stage = Stage("s", images=1000, batch=10, lr=1.0, warmup=10, decay=0.5)
+    rates = [stage.rate(i) for i in range(stage.updates)]
+    assert rates[0] == pytest.approx(0.1) and rates[20] == 1.0 and rates[-1] == pytest.approx(0.02)
+
+
+def test_a_bad_recipe_is_named(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: []\nspeed: 3\n")
+    with pytest.raises(RecipeError, match="speed"):
+        read_recipe(path)
+    with pytest.raises(RecipeError, match="nothing.yaml"):
+        read_recipe(tmp_path / "nothing.yaml")

@@ -51,10 +51,8 @@ def _lead(answers: Sequence[Answer]) -> str:
     failed = sum(not check.passed for answer in answers for check in answer.checks)
     count = sum(len(answer.checks) for answer in answers)
     found, lifted = (sum(map(bool, kinds)) for kinds in zip(*((a.found, a.point_count) for a in answers), strict=True))
-    parts = [
-        f"{len(answers)} questions went to the node as plain text. It found something for {found}, and lifted {lifted} to a cloud "
-        "and a box."
-    ]
+    parts = [f"{len(answers)} questions went to the node as plain text."]
+    parts.append(f"It found something for {found} of them, and lifted {lifted} to a cloud and a box.")
     if known:
         parts.append(f"{right} of {len(known)} are right about whether the target is there.")
     parts.append(f"All {count} consistency checks held." if not failed else f"{failed} of {count} consistency checks failed.")

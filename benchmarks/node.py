@@ -212,7 +212,7 @@ def idle(client: Client, pid: int, seconds: float) -> dict:
     client.ask("the red box at last")
     if client.result.header.stamp != messages[2].header.stamp:
         raise TimeoutError("the node answered about an older frame than the last one sent: frames were lost")
-    shares = [10 * share for share in shares]  # row() multiplies by 1000: percent
+    shares = [share / 10 for share in shares]  # row() multiplies by 1000: percent
     return row("idle node, share of a core", shares, IDLE_LIMIT_PERCENT, f"{RATE:g} Hz 1296x968 rgb8 + 640x480 16UC1", unit="%")
 
 

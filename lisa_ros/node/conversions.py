@@ -48,7 +48,6 @@ _TO_RGB = {
     "8UC1": cv2.COLOR_GRAY2RGB,
 }
 _DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
-_CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
 
 
 class ConversionError(ValueError):
@@ -179,16 +178,18 @@ def to_cloud(header: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
     if not clouds:
         return None
     points = np.concatenate([cloud.points for cloud in clouds])
-    colors = np.concatenate([cloud.colors for cloud in clouds]).astype(np.uint32)
-    records = np.empty(len(points), _CLOUD_POINT)
-    records["x"], records["y"], records["z"] = points.T
-    records["rgb"] = colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
-    records = records[np.isfinite(points).all(axis=1)]
+    colors = np.concatenate([cloud.colors for cloud in clouds])
+    records = np.zeros((len(points), 4), "<f4")  # x y z rgb; rgb is 0x00RRGGBB, little endian: bytes B G R 0
+    records[:, :3] = points
+    records.view(np.uint8)[:, 12:15] = colors[:, ::-1]
+    if not np.isfinite(points).all():
+        records = records[np.isfinite(points).all(axis=1)]
     if not len(records):
         return None
     message = PointCloud2(header=header, height=1, width=len(records), is_bigendian=False, is_dense=True)
-    message.fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate(("x", "y", "z", "rgb"))]
-    message.point_step = _CLOUD_POINT.itemsize
+    for number, name in enumerate(("x", "y", "z", "rgb")):
+        message.fields.append(PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1))
+    message.point_step = 16
     message.row_step = message.point_step * len(records)
     message.data = _bytes(records)
     return message

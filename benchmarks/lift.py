@@ -3,7 +3,7 @@
 
     python benchmarks/lift.py [--frames 50] [--timing-frames 6]
 
-Every visible object (at least 300 pixels) of every frame is lifted with its true mask and with the mask grown by 3 pixels.
+Every visible object (at least 300 pixels) of every frame is lifted with its true mask and with it grown by 3 pixels.
 
 * exact: share of the returned points within 2 cm of the object's true visible surface (goal 97 % with the true mask).
 * kept: share of the pixels of the true visible surface, also where the sensor saw nothing, that have a returned point
@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,7 +54,8 @@ def accuracy(cloud: Cloud, true: np.ndarray, pitch: float) -> tuple[int, int, in
         return 0, 0, len(true), 0, 0
     near = cKDTree(true).query(cloud.points, distance_upper_bound=NEAR)[0] < NEAR
     distance = cKDTree(cloud.points).query(true, distance_upper_bound=NEAR)[0]
-    return len(cloud), int(near.sum()), len(true), int((distance < NEAR).sum()), int((distance < 0.005 + pitch / 2).sum())
+    kept, strict = distance < NEAR, distance < 0.005 + pitch / 2
+    return len(cloud), int(near.sum()), len(true), int(kept.sum()), int(strict.sum())
 
 
 def measure_accuracy(count: int) -> int:
@@ -104,10 +106,10 @@ def measure_time(count: int) -> int:
             work = [(name, mask, options) for name, options in MODES.items() for mask in masks]
             work += [("whole", np.ones(mask.shape, bool), {}) for mask in masks[:1]]
             for name, mask, options in work:
-                cloud, spent = timed(lambda m=mask, o=options: lift(m, depth, frame.camera, frame.color, **o))  # noqa: B023
+                cloud, spent = timed(partial(lift, mask, depth, frame.camera, frame.color, **options))
                 times.setdefault((name, text), []).append(spent)
                 if name == "lift" and len(cloud):
-                    times.setdefault(("box", text), []).append(timed(lambda c=cloud: oriented_box(c.points))[1])
+                    times.setdefault(("box", text), []).append(timed(partial(oriented_box, cloud.points))[1])
     print(
         f"\ntime: {count} frames, colour and mask 1296x968, {len(sizes)} objects covering {100 * min(sizes):.1f} to "
         f"{100 * max(sizes):.1f} % of the picture (whole: a mask of the whole picture), one thread, ms"

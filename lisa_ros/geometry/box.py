@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 
-# Points the orientation is searched with, points the sides are measured with, share of the points left outside at either end of each side, hull faces tried.
+# Points the orientation is searched with, points the sides are measured with, share of the points left outside at
+# either end of each side, hull faces tried.
 _SAMPLE = 2000
 _EXTENT_SAMPLE = 20000
 _TRIM = 0.005
@@ -20,8 +21,8 @@ _FACES = 48
 class OrientedBox:
     """A box: center [3] and size [3] in metres, rotation [3,3] whose columns are the box axes (right-handed).
 
-    The axes are in order of size, the longest first. The first two point towards positive along their largest component,
-    so equal clouds give equal boxes. Everything in the frame of the points.
+    The axes are in order of size, the longest first. The first two point towards positive along their largest
+    component, so equal clouds give equal boxes. Everything in the frame of the points.
     """
 
     center: np.ndarray
@@ -41,9 +42,9 @@ class OrientedBox:
 def oriented_box(points: np.ndarray) -> OrientedBox:
     """The box of (nearly) least volume around points [N,3], N >= 1, finite.
 
-    Orientations tried: the principal axes and the largest faces of the convex hull, each with the least rectangle in the
-    plane across; the best is then improved axis by axis. The outermost 0.5 % of the points at either end of each side
-    are left outside, so single wrong points do not move the box. Same points, same box. Raises `ValueError` for no
+    Orientations tried: the principal axes and the largest faces of the convex hull, each with the least rectangle in
+    the plane across; the best is then improved axis by axis. The outermost 0.5 % of the points at either end of each
+    side are left outside, so single wrong points do not move the box. Same points, same box. Raises `ValueError` for no
     points.
     """
     points = np.asarray(points, dtype=np.float64)

@@ -102,7 +102,7 @@ class Camera:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: not a number: {error}") from error
         if not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"{where}: depth_scale_m is {scale}: it must be the metres of one depth unit (0.001 for mm)")
+            raise ValueError(f"{where}: depth_scale_m is {scale}: it must be the metres of one depth unit (mm: 0.001)")
         try:
             camera = cls(fx, fy, cx, cy, width, height)
         except (ValueError, OverflowError) as error:

@@ -26,7 +26,7 @@ def lift(
 ) -> Cloud:
     """The points of the target that a mask shows.
 
-    mask: bool [H,W] (or 0 / non-zero), of the camera's size. depth: float [h,w] in metres of the same view, of any size;
+    mask: bool [H,W] (or 0 / non-zero), of the camera's size. depth: float [h,w] in metres of the same view, any size;
     0, negative and non-finite are no depth. camera: of the colour image (the mask's grid). color: uint8 [H,W,3] RGB,
     each point takes the pixel it is seen at; white without one.
     min_depth, max_depth: metres along the optical axis; what is outside is ignored.
@@ -34,8 +34,8 @@ def lift(
     largest_cluster: keep the largest connected part of the surface and the parts near it (`consistent_parts`).
     denoise: average the depth over 3x3 pixels of the surface, except across steps (`smooth`).
 
-    Returns one point per depth pixel that stays, row by row, in the camera's optical frame; an empty cloud when the mask
-    is empty or has no depth. Raises `ValueError` when the shapes do not belong together.
+    Returns one point per depth pixel that stays, row by row, in the camera's optical frame; an empty cloud when the
+    mask is empty or has no depth. Raises `ValueError` when the shapes do not belong together.
     """
     _check(mask, depth, camera, color, min_depth, max_depth)
     window = _window(mask, depth.shape)

@@ -18,8 +18,8 @@ JUMP_BASE = 0.012
 JUMP_SLOPE = 0.005
 # A mask may bleed this many depth pixels over the target's outline.
 BLEED = 3
-# Parts beside the largest one: smallest size (pixels; share of the largest), how far a part of at least FULL_SHARE may be
-# (share of the largest part's extent; smaller parts proportionally less), most parts looked at.
+# Parts beside the largest one: smallest size (pixels; share of the largest), how far a part of at least FULL_SHARE may
+# be (share of the largest part's extent; smaller parts proportionally less), most parts looked at.
 MIN_PART_PIXELS = 8
 PART_SHARE = 0.005
 FULL_SHARE = 0.1
@@ -37,10 +37,11 @@ def jump_tolerance(depth: np.ndarray) -> np.ndarray:
 def behind_edge(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray, surface: np.ndarray) -> np.ndarray:
     """Pixels just behind a depth edge: bool [h,w].
 
-    depth: float32 [h,w]; tolerance: its `jump_tolerance`; valid: bool [h,w], where there is depth; surface: bool [h,w], where it is inside the mask.
-    A pixel is marked when something much nearer is its direct neighbour: there a sensor mixes front and back into flying
-    pixels. In the outermost BLEED pixels of the mask the neighbourhood is BLEED pixels wide: a mask that is a little
-    too large covers a rim of background there, which would otherwise stay connected to the target where both touch.
+    depth: float32 [h,w]; tolerance: its `jump_tolerance`; valid: bool [h,w], where there is depth; surface: bool
+    [h,w], where it is inside the mask.
+    A pixel is marked when something much nearer is its direct neighbour: there a sensor mixes front and back into
+    flying pixels. In the outermost BLEED pixels of the mask the neighbourhood is BLEED pixels wide: a mask that is a
+    little too large covers a rim of background there, which would otherwise stay connected to the target where both touch.
     The nearer side of an edge is never marked, so thin things in front stay whole.
     """
     # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
@@ -61,9 +62,9 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     depth: float32 [h,w]; surface: bool [h,w], pixels with a trustworthy depth, cut at depth edges (`behind_edge`);
     directions: x/z of every column [w] and y/z of every row [h].
 
-    The rule: the part with most pixels is the target. Another part stays when the free space between it and what is kept
-    already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and its own
-    front hides the way to its back (the rear legs of a chair). What is farther away is background, or another object
+    The rule: the part with most pixels is the target. Another part stays when the free space between it and what is
+    kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and its
+    own front hides the way to its back (the rear legs of a chair). What is farther away is background, or another object
     that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs off the
     surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
     """

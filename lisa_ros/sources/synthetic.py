@@ -17,8 +17,8 @@ def read_synthetic(
     """`count` frames of one scene along the camera's path: (frame as a camera gives it, ground truth) each.
 
     The ground truth holds true depth, instance ids, objects and questions (`scannet_tools.synthetic.SyntheticFrame`).
-    The first frame is `make_frame(seed, split=split)`. Stamps start at 1 s and are 1/30 s apart. Raises `ValueError` for an
-    unknown split, `ImportError` when scannet_tools or Open3D is not installed.
+    The first frame is `make_frame(seed, split=split)`. Stamps start at 1 s and are 1/30 s apart. Raises `ValueError`
+    for an unknown split, `ImportError` when scannet_tools or Open3D is not installed.
     """
     from scannet_tools.synthetic import make_sequence
 

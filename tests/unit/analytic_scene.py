@@ -70,8 +70,8 @@ def make_scene(seed: int = 0, width: int = 640, height: int = 480, distance: flo
 def sensor(true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a triangulating camera makes of a depth image: noise, mixed pixels along edges, holes, millimetre steps.
 
-    The noise is Nguyen's axial model for a Kinect (0.0012 + 0.0019 (z - 0.4)^2 m standard deviation). At depth edges half
-    of the pixels within one of the edge take a random mixture of the nearest and farthest neighbour.
+    The noise is Nguyen's axial model for a Kinect (0.0012 + 0.0019 (z - 0.4)^2 m standard deviation). At depth edges
+    half of the pixels within one of the edge take a random mixture of the nearest and farthest neighbour.
     """
     near, far = true.copy(), true.copy()
     for dv in (-1, 0, 1):

@@ -41,7 +41,8 @@ def test_box_is_right_handed_ordered_and_repeatable():
 
 
 def test_corners_and_quaternion_say_the_same_box():
-    box = oriented_box(full_box(np.random.default_rng(1), [0.4, 0.3, 0.1], Rotation.random(random_state=1).as_matrix(), [0, 0, 1]))
+    rotation = Rotation.random(random_state=1).as_matrix()
+    box = oriented_box(full_box(np.random.default_rng(1), [0.4, 0.3, 0.1], rotation, [0, 0, 1]))
     turned = Rotation.from_quat(box.quaternion())
     assert np.allclose(turned.as_matrix(), box.rotation) and box.quaternion()[3] >= 0
     corners = box.corners()

@@ -105,7 +105,7 @@ def test_flying_pixels_go():
     mask = np.zeros((100, 100), bool)
     mask[30:70, 30:71] = True
     assert set(np.unique(lift(mask, depth, camera).points[:, 2])) == {1.0}
-    assert 1.5 in lift(mask, depth, camera, remove_flying_pixels=False, largest_cluster=False, denoise=False).points[:, 2]
+    assert 1.5 in lift(mask, depth, camera, **NAIVE).points[:, 2]
 
 
 def test_a_thin_object_in_front_keeps_its_width():

@@ -117,7 +117,7 @@ def truncated(array):
     "spoil, says",
     [
         (lambda f: (f / "camera.json").unlink(), ["no camera.json", "fx"]),
-        (lambda f: (f / "camera.json").rename(f / "camera_a.json") and (f / "camera_b.json").write_text("{}"), ["which one"]),
+        (lambda f: [(f / "camera.json").rename(f / "camera_a.json"), CAMERA.to_json(f / "camera_b.json")], ["which"]),
         (lambda f: save(f / "depth.png", depth_image().astype(np.uint8)), ["depth.png", "8 bits", "16 bits"]),
         (lambda f: save(f / "depth.png", color_image()), ["depth.png", "3 channels"]),
         (lambda f: save(f / "depth.png", depth_image(width=90)), ["depth.png", "90x48", "64x48"]),

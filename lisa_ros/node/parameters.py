@@ -17,6 +17,8 @@ UNCONFIGURED = "before configure"
 INACTIVE = "before activate"
 START = "at start only"
 
+_TYPE_NAMES = {str: "text", bool: "true or false", int: "an integer", float: "a number with a decimal point (1.0, not 1)"}
+
 
 class ParameterError(ValueError):
     """A parameter has a value that cannot be used; the text names it."""
@@ -50,7 +52,7 @@ class Declared:
     def complaint(self, value: Any) -> str:
         """Why a value is refused; empty when it is fine."""
         if type(value) is not type(self.default):
-            return f"parameter {self.name} must be a {type(self.default).__name__}, got {value!r}"
+            return f"parameter {self.name} must be {_TYPE_NAMES[type(self.default)]}, got {value!r}"
         if self.choices and value not in self.choices:
             return f'parameter {self.name} must be one of {", ".join(self.choices)}, got "{value}"'
         if isinstance(value, str) and not self.choices and not value.strip():

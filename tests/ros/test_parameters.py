@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from rclpy.parameter import Parameter
 
-from lisa_ros.node.parameters import PARAMETERS
+from lisa_ros.node.parameters import PARAMETERS, ParameterError
 
 
 def test_file_holds_exactly_the_declared_defaults():
@@ -41,6 +42,21 @@ def test_bad_changes_are_refused(lisa, name, value, says):
     (answer,) = lisa.node.set_parameters([Parameter(name, value=value)])
     assert not answer.successful and says in answer.reason
     assert lisa.node.parameters[name] == next(d.default for d in PARAMETERS if d.name == name)
+
+
+@pytest.mark.parametrize(
+    "name, value, says",
+    [
+        ("sync_tolerance", -1.0, "parameter sync_tolerance must be within 0 and 1"),
+        ("max_query_length", "many", "parameter max_query_length must be an integer"),
+        ("largest_cluster", 1, "parameter largest_cluster must be true or false"),
+        ("min_depth", 20.0, "parameter min_depth (20) must be smaller than max_depth (10)"),
+        ("model", " ", "parameter model must not be empty"),
+    ],
+)
+def test_bad_start_values_are_refused(make_node, name, value, says):
+    with pytest.raises(ParameterError, match=re.escape(says)):
+        make_node(start=False, **{name: value})
 
 
 def test_good_changes_take_effect(lisa, client):

@@ -9,7 +9,7 @@ from lisa_ros.geometry.camera import Camera
 from lisa_ros.geometry.cloud import Cloud
 from lisa_ros.geometry.depth import pixel_lookup
 from lisa_ros.geometry.frame import ASPECT_TOLERANCE
-from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, jump_tolerance, smooth
+from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, jump_tolerance, mean_around, smooth
 
 
 def lift(
@@ -57,15 +57,16 @@ def lift(
     tolerance = jump_tolerance(z)
     behind = None
     if remove_flying_pixels:
-        behind = behind_edge(z, tolerance, valid, surface)
+        behind = behind_edge(z, tolerance, valid, surface) & surface
         surface &= ~behind
     if largest_cluster:
         surface = consistent_parts(z, surface, (x_per_z, y_per_z))
-    if behind is not None:
-        surface = grow_back(z, tolerance, surface, behind)
-
-    if denoise:
-        z = smooth(z, tolerance, surface)
+    if behind is not None or denoise:
+        around = mean_around(z, surface)
+        if behind is not None:
+            surface |= grow_back(z, tolerance, around, behind)
+        if denoise:
+            z = smooth(z, tolerance, around[1], surface)
 
     chosen = np.flatnonzero(surface)
     # rows of three taken from a dense image: several times faster than indexing with pairs or masks

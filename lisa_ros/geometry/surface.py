@@ -31,7 +31,10 @@ _FAR = np.float32(1e6)
 
 def jump_tolerance(depth: np.ndarray) -> np.ndarray:
     """The largest step in depth, metres, between neighbours on one surface, for depths in metres."""
-    return JUMP_BASE + JUMP_SLOPE * depth * depth
+    tolerance = depth * depth
+    tolerance *= JUMP_SLOPE
+    tolerance += JUMP_BASE
+    return tolerance
 
 
 def behind_edge(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray, surface: np.ndarray) -> np.ndarray:
@@ -41,8 +44,8 @@ def behind_edge(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray, sur
     [h,w], where it is inside the mask.
     A pixel is marked when something much nearer is its direct neighbour: there a sensor mixes front and back into
     flying pixels. In the outermost BLEED pixels of the mask the neighbourhood is BLEED pixels wide: a mask that is a
-    little too large covers a rim of background there, which would otherwise stay connected to the target where both touch.
-    The nearer side of an edge is never marked, so thin things in front stay whole.
+    little too large covers a rim of background there, which would otherwise stay connected to the target where both
+    touch. The nearer side of an edge is never marked, so thin things in front stay whole.
     """
     # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
     step = depth - cv2.erode(_or_far(depth, valid), np.ones((3, 3), np.uint8))
@@ -63,9 +66,9 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     directions: x/z of every column [w] and y/z of every row [h].
 
     The rule: the part with most pixels is the target. Another part stays when the free space between it and what is
-    kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and its
-    own front hides the way to its back (the rear legs of a chair). What is farther away is background, or another object
-    that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs off the
+    kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and
+    its own front hides the way to its back (the rear legs of a chair). What is farther away is background, or another
+    object that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs off the
     surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(surface.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
@@ -109,31 +112,37 @@ def _sample(depth, labels, stats, label, directions, size: int = 1000) -> np.nda
     return np.stack([directions[0][columns] * z, directions[1][rows] * z, z], axis=1)
 
 
-def grow_back(depth: np.ndarray, tolerance: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Kept pixels and those candidates that lie on the kept surface around them: bool [h,w].
+def mean_around(depth: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(how many of the 3x3 pixels around each pixel are on the surface, their mean depth): float32 [h,w] each."""
+    weight = surface.astype(np.float32)
+    near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    weight *= depth
+    total = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return near, np.divide(total, cv2.max(near, 1.0), out=total)
+
+
+def grow_back(
+    depth: np.ndarray, tolerance: np.ndarray, around: tuple[np.ndarray, np.ndarray], candidates: np.ndarray
+) -> np.ndarray:
+    """The candidates (bool [h,w]) that lie on the surface around them, bool [h,w]; around: its `mean_around`.
 
     A candidate returns when at least three of its eight neighbours are kept and it is no farther from their mean depth
     than a step on one surface. That gives a surface behind an edge its border back, not the flying pixels between.
     """
-    weight = kept.astype(np.float32)
-    near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    mean = total / np.maximum(near, 1.0)
-    return kept | (candidates & (near >= 3.0) & (np.abs(depth - mean) < tolerance))
+    near, mean = around
+    return candidates & (near >= 3.0) & (cv2.absdiff(depth, mean) < tolerance)
 
 
-def smooth(depth: np.ndarray, tolerance: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """Depth float32 [h,w] with the sensor's noise averaged over 3x3 pixels of the surface (bool [h,w]).
+def smooth(depth: np.ndarray, tolerance: np.ndarray, mean: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Depth float32 [h,w] with the surface's pixels replaced by the mean of the 3x3 around them (`mean_around`).
 
     A pixel keeps its own depth where the surface around it has a step, so edges stay sharp.
     """
-    weight = surface.astype(np.float32)
-    near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.boxFilter(depth * weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     cell = np.ones((3, 3), np.uint8)
-    span = cv2.dilate(depth * weight, cell) - cv2.erode(_or_far(depth, surface), cell)
-    even = surface & (span < 2.0 * tolerance)
-    return cv2.copyTo(total / np.maximum(near, 1.0), even.view(np.uint8), depth.copy())
+    span = cv2.dilate(cv2.copyTo(depth, surface.view(np.uint8), np.zeros_like(depth)), cell)
+    span -= cv2.erode(_or_far(depth, surface), cell)
+    span *= 0.5
+    return cv2.copyTo(mean, ((span < tolerance) & surface).view(np.uint8), depth.copy())
 
 
 def _or_far(depth: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -108,6 +108,15 @@ def test_flying_pixels_go():
     assert 1.5 in lift(mask, depth, camera, **NAIVE).points[:, 2]
 
 
+def test_no_point_comes_from_outside_the_mask():
+    for seed in range(3):
+        scene = make_scene(seed, distance=2.0, pole=True)
+        for label in (FLOOR, SPHERE, BOX):
+            mask = scene.label == label
+            u, v = np.rint(scene.camera.project(lift(mask, scene.depth, scene.camera).points)).astype(int).T
+            assert mask[v, u].all()
+
+
 def test_a_thin_object_in_front_keeps_its_width():
     camera = Camera(500.0, 500.0, 49.5, 49.5, 100, 100)
     depth = np.full((100, 100), 2.0, np.float32)

@@ -113,7 +113,7 @@ def test_a_few_updates_lower_every_loss(tokenizer):
     batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
     history = []
-    for _ in range(40):
+    for _ in range(100):
         losses = objective(batch, dense_weight=1.0)
         optimizer.zero_grad()
         losses["loss"].backward()

@@ -14,7 +14,7 @@ def test_separable_probabilities_are_separated():
 
 
 def test_overlap_takes_the_best_compromise():
-    threshold, refused, kept = best_threshold(np.array([0.2, 0.6, 0.7, 0.8, 0.9]), np.array([0.1, 0.1, 0.3, 0.65]))
+    threshold, refused, kept = best_threshold(np.array([0.2, 0.6, 0.7, 0.8, 0.9]), np.array([0.1, 0.1, 0.3, 0.95]))
     assert 0.3 < threshold < 0.6 and refused == 0.75 and kept == 0.8
 
 

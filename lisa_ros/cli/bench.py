@@ -107,7 +107,10 @@ def machine_lines(engine: Any) -> list[str]:
     """What the figures were measured on."""
     import torch
 
-    lines = [f"machine: {_cpu_name()}, {len(os.sched_getaffinity(0))} cores; load {os.getloadavg()[0]:.1f} before the run"]
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    lines = [f"machine: {_cpu_name()}, {cores} cores; load {load:.1f} before the run"]
+    if load > 0.5 * cores:
+        lines.append("other programs kept these cores busy: the times below are longer than this machine needs")
     if torch.cuda.is_available():
         lines.append(f"GPU: {torch.cuda.get_device_name(0)}")
     lines.append(f"model: {engine.name} on {engine.device}, {engine.dtype}; torch {torch.__version__}, {torch.get_num_threads()} threads")

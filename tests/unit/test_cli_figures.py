@@ -47,10 +47,11 @@ def test_bench_measures_every_stage_with_limits(tmp_path, capsys):
     printed = capsys.readouterr().out
     written = json.loads(out.read_text())
     stages = [row["stage"] for row in written["rows"]]
-    assert stages == ["encode", "first query", "further query", "batch of 8", "chat answer", "lift 64x48", "lift 1296x968"]
+    asked = ["encode", "first query", "further query", "batch of 8", "chat answer"]
+    assert stages == [*asked, "lift 64x48", "lift 1296x968", "oriented box"]
     assert all(stage in printed for stage in stages)
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in written["rows"] if row["stage"].startswith("lift"))
-    assert written["rows"][-1]["limit_ms"] == 30.0
+    assert written["rows"][-2]["limit_ms"] == 30.0
     assert printed.startswith("lisa bench --no-node --repeats 3") and "machine:" in printed and "color-engine" in printed
 
 

@@ -172,7 +172,9 @@ class Answering:
         if inputs is None or buffer is None:
             raise Refused(Status.NO_FRAME, "the node is not active")
         tolerance = parameters["sync_tolerance"]
-        pair = buffer.newest(round(tolerance * 1e9), timeout=parameters["frame_timeout"])
+        pair = buffer.newest(round(tolerance * 1e9), timeout=parameters["frame_timeout"], should_stop=lambda: request.cancelled)
+        if request.cancelled:
+            raise Cancelled
         if pair is None:
             raise Refused(Status.NO_FRAME, f"no image has arrived on {inputs.color_topic}")
         age = (self._now_ns() - pair.color.stamp_ns) / 1e9

@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 TIME_JUMP_NS = 500_000_000
 """A stamp this much older than the one before it means that time jumped back (bag loop, simulation reset)."""
+
+
+STOP_PERIOD = 0.05
+"""Seconds between two looks at whether a waiting reader is still wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,7 @@ class FrameBuffer:
         self._colors: deque[Received] = deque(maxlen=size)
         self._depths: deque[Received] = deque(maxlen=size)
         self._camera_info: Received | None = None
+        self._first_color: float | None = None
         self._changed = threading.Condition()
 
     def add_color(self, message: Any, stamp_ns: int) -> None:
@@ -55,6 +61,7 @@ class FrameBuffer:
         """Keep the newest camera_info; it need not carry a frame's stamp, cameras that publish it once exist."""
         with self._changed:
             self._camera_info = Received(message, stamp_ns, time.monotonic())
+            self._changed.notify_all()
 
     def clear(self) -> None:
         """Forget all images (time jumped)."""
@@ -62,12 +69,17 @@ class FrameBuffer:
             self._colors.clear()
             self._depths.clear()
 
-    def newest(self, tolerance_ns: int, *, timeout: float = 0.0) -> Pair | None:
-        """The newest colour image that has a depth partner, else the newest colour image; None when none came within `timeout` seconds."""
+    def newest(self, tolerance_ns: int, *, timeout: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> Pair | None:
+        """The newest colour image that has a depth partner, else the newest colour image.
+
+        Waits up to `timeout` seconds for a first colour image (None when none came), and, as topics of one camera are discovered one
+        after the other, until `timeout` after that first image for the first depth and camera_info. Later calls do not wait.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._colors, timeout)
+            self._wait(lambda: bool(self._colors), time.monotonic() + timeout, should_stop)
             if not self._colors:
                 return None
+            self._wait(lambda: bool(self._depths and self._camera_info), self._first_color + timeout, should_stop)
             for color in reversed(self._colors):
                 depth = min(self._depths, key=lambda depth: abs(depth.stamp_ns - color.stamp_ns), default=None)
                 if depth is not None and abs(depth.stamp_ns - color.stamp_ns) <= tolerance_ns:
@@ -76,10 +88,17 @@ class FrameBuffer:
             gaps = [abs(depth.stamp_ns - color.stamp_ns) for depth in self._depths]
             return Pair(color, None, self._camera_info, min(gaps, default=None))
 
+    def _wait(self, condition: Callable[[], bool], end: float, should_stop: Callable[[], bool]) -> None:
+        while not condition() and not should_stop() and (left := end - time.monotonic()) > 0:
+            self._changed.wait(min(left, STOP_PERIOD))
+
     def _add(self, queue: deque[Received], message: Any, stamp_ns: int) -> None:
         with self._changed:
             if queue and stamp_ns < queue[-1].stamp_ns - TIME_JUMP_NS:
                 self._colors.clear()
                 self._depths.clear()
-            queue.append(Received(message, stamp_ns, time.monotonic()))
+            received = Received(message, stamp_ns, time.monotonic())
+            queue.append(received)
+            if queue is self._colors and self._first_color is None:
+                self._first_color = received.arrived
             self._changed.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from lisa_ros.node.frame_buffer import FrameBuffer
 
@@ -63,6 +64,27 @@ def test_a_waiting_reader_is_woken_by_the_first_image():
     thread = threading.Thread(target=lambda: found.append(buffer.newest(0, timeout=20.0)))
     thread.start()
     buffer.add_color("c", 1)
+    buffer.add_depth("d", 1)
+    buffer.add_camera_info("k", 1)
     thread.join(5.0)
     assert not thread.is_alive() and found[0].color.message == "c"
     assert FrameBuffer(5).newest(0, timeout=0.01) is None
+
+
+def test_the_first_frame_waits_for_its_depth_and_later_ones_do_not():
+    buffer = FrameBuffer(5)
+    buffer.add_color("c", 1)
+    later = threading.Timer(0.1, lambda: (buffer.add_depth("d", 1), buffer.add_camera_info("k", 1)))
+    later.start()
+    assert buffer.newest(0, timeout=20.0).depth.message == "d"
+    lonely = FrameBuffer(5)
+    lonely.add_color("c", 1)
+    assert lonely.newest(0, timeout=0.2).depth is None
+    begun = time.monotonic()
+    assert lonely.newest(0, timeout=0.2).depth is None and time.monotonic() - begun < 0.1
+
+
+def test_a_reader_that_is_not_wanted_any_more_stops_waiting():
+    begun = time.monotonic()
+    assert FrameBuffer(5).newest(0, timeout=30.0, should_stop=lambda: time.monotonic() - begun > 0.1) is None
+    assert time.monotonic() - begun < 5.0

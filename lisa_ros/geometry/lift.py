@@ -73,8 +73,8 @@ def lift(
     points = cv2.merge([z * x_per_z, z * y_per_z[:, None], z]).reshape(-1, 3).take(chosen, axis=0)
     if color is None:
         return Cloud(points, np.full(points.shape, 255, np.uint8))
-    seen_at = (mask_rows[:, None] * mask.shape[1] + mask_columns).ravel().take(chosen)
-    return Cloud(points, np.ascontiguousarray(color).reshape(-1, 3).take(seen_at, axis=0))
+    seen = color[rows, columns] if mask.shape == depth.shape else color[np.ix_(mask_rows, mask_columns)]
+    return Cloud(points, np.ascontiguousarray(seen).reshape(-1, 3).take(chosen, axis=0))
 
 
 def _window(mask: np.ndarray, depth_shape: tuple[int, int]) -> tuple[slice, slice] | None:

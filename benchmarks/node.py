@@ -83,12 +83,11 @@ class Client:
 
     def __init__(self) -> None:
         import rclpy
+        from lisa_ros.msg import SegmentationResult
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import DurabilityPolicy, QoSProfile
         from sensor_msgs.msg import CameraInfo, Image
         from std_msgs.msg import String
-
-        from lisa_ros.msg import SegmentationResult
 
         self.node = rclpy.create_node("node_benchmark")
         self.executor = SingleThreadedExecutor()

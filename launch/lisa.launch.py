@@ -7,10 +7,11 @@ camera with, for example, `ros2 launch` inside your own launch file and SetRemap
 import os
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).parent.parent / "config"
 

@@ -5,11 +5,12 @@ All arguments of lisa.launch.py work here too. Ends when the replay cannot read 
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {  # argument = replay parameter: (type, default, description)
     "source": (str, "synthetic", "synthetic, synthetic:SEED, arc2017, or a folder of colour + depth + camera JSON"),

@@ -39,7 +39,7 @@ def _run(engine_factory: EngineFactory) -> int:
     except KeyboardInterrupt:
         node.get_logger().info("stopping")
         return 0
-    except Exception:  # noqa: BLE001 - a callback of ours has a bug; say which, end with a status that says so
+    except Exception:
         logging.getLogger("lisa_node").exception("the node ends because of an error in a callback")
         return 1
     finally:

@@ -128,7 +128,7 @@ class Requests:
                     self._conclude(request, request.cancel_reason)
                 else:
                     self._answer(request)
-            except Exception as error:  # whatever a model, a driver or a bad image throws: the node goes on
+            except Exception as error:  # noqa: BLE001 - whatever a model, a driver or a bad image throws: the node goes on
                 self._fail(request, error)
             finally:
                 with self._condition:

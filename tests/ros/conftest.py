@@ -16,21 +16,21 @@ os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 90 + 10)
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[2] / "config" / "fastdds.xml"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402
-import rclpy  # noqa: E402
-from fake_engine import ScriptedEngine  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
-from std_msgs.msg import Header, String  # noqa: E402
-from visualization_msgs.msg import MarkerArray  # noqa: E402
+import numpy as np
+import rclpy
+from fake_engine import ScriptedEngine
+from lisa_ros.msg import SegmentationResult
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header, String
+from visualization_msgs.msg import MarkerArray
 
-from lisa_ros.geometry import Camera  # noqa: E402
-from lisa_ros.msg import SegmentationResult  # noqa: E402
-from lisa_ros.node import conversions  # noqa: E402
-from lisa_ros.node.lisa_node import LisaNode  # noqa: E402
-from lisa_ros.node.process import Spinning  # noqa: E402
+from lisa_ros.geometry import Camera
+from lisa_ros.node import conversions
+from lisa_ros.node.lisa_node import LisaNode
+from lisa_ros.node.process import Spinning
 
 SECONDS = 20.0
 WIDTH, HEIGHT = 160, 120

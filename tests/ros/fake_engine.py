@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fakes import ColorEngine  # noqa: E402
+from fakes import ColorEngine
 
-from lisa_ros.engine.segmentation import Cancelled  # noqa: E402
+from lisa_ros.engine.segmentation import Cancelled
 
 
 class ScriptedEngine(ColorEngine):

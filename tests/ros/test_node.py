@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.msg import SegmentedInstance
 from rcl_interfaces.msg import Log
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from lisa_ros.geometry import Camera
-from lisa_ros.msg import SegmentationResult as Result
-from lisa_ros.msg import SegmentedInstance
 from lisa_ros.node import conversions
 
 

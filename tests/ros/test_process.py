@@ -12,9 +12,8 @@ from pathlib import Path
 import cv2
 import pytest
 from conftest import CAMERA, SECONDS, depth_picture, red_box_picture
-from std_msgs.msg import String
-
 from lisa_ros.msg import SegmentationResult as Result
+from std_msgs.msg import String
 
 HERE = Path(__file__).parent
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from conftest import CAMERA, HEIGHT, WIDTH, depth_picture, red_box_picture, wait_for
+from lisa_ros.action import Segment
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.srv import SegmentImage
 from rclpy.action import ActionClient
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from lisa_ros.action import Segment
-from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.node import conversions
-from lisa_ros.srv import SegmentImage
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ import pytest
 FAKE_PIP = """
 create_venv() { "$1" -m venv --without-pip "${@:2}"; }  # a tenth of the time
 missing_packages() { :; }
-install_cpu_torch() { :; }
 patch_ros_wheels() { :; }
 build_package() { build_key >"$state/build.stamp"; echo build >>"$root/calls"; }
 pip_install() { echo "pip $*" >>"$root/calls"; }
@@ -140,6 +139,14 @@ def test_set_up_once_then_again_only_when_something_changed(checkout):
         file.write("one-more\n")
     assert bash(checkout, FAKE_PIP + "ensure").returncode == 0
     assert calls.read_text().count("pip ") == first.count("pip ") and calls.read_text().endswith("build\n")
+
+
+def test_torch_from_another_index(checkout):
+    assert bash(checkout, FAKE_PIP + "ensure", LISA_TORCH_INDEX="https://example.invalid/cpu").returncode == 0
+    lines = (checkout / "calls").read_text().splitlines()
+    (own,) = [number for number, line in enumerate(lines) if "--index-url https://example.invalid/cpu torch==" in line]
+    (rest,) = [number for number, line in enumerate(lines) if "core.txt" in line]
+    assert own < rest, "the big one would be there already"
 
 
 def test_a_failed_set_up_is_redone_from_the_start(checkout):

@@ -2,7 +2,8 @@
 
     python benchmarks/node.py [--model lisa-mini] [--json FILE]
 
-The node is a process of its own, as on a robot; this process is camera and client. Without --model the engine is the fake one of the
+The node is a process of its own, as on a robot; this process is camera and client. Without --model the engine is the
+fake one of the
 tests (colour threshold): the node does not know the difference. About 15 seconds.
 """
 
@@ -74,7 +75,11 @@ def environment() -> None:
 
 
 def start_node(model: str, log) -> subprocess.Popen:
-    command = ["-m", "lisa_ros.node.main", "--ros-args", "-p", f"model:={model}"] if model else [str(ROOT / "tests/ros/fake_node.py")]
+    command = (
+        ["-m", "lisa_ros.node.main", "--ros-args", "-p", f"model:={model}"]
+        if model
+        else [str(ROOT / "tests/ros/fake_node.py")]
+    )
     return subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, start_new_session=True)
 
 
@@ -140,7 +145,9 @@ class Client:
 
 
 def camera_messages(width: int, height: int, depth_size: tuple[int, int]):
-    """camera_info, depth and colour: a red box of a sixth of the picture at 1 m before a grey wall, with noise on the depth."""
+    """camera_info, depth and colour: a red box of a sixth of the picture at 1 m before a grey wall, with noise on the
+    depth.
+    """
     import numpy as np
     from std_msgs.msg import Header
 
@@ -185,7 +192,12 @@ def overhead(client: Client, count: int) -> list[dict]:
     points = client.result.instances[0].point_count
     without_lift = [whole - lift for whole, lift in zip(node_seconds, lift_seconds)]
     return [
-        row("query in to result out minus engine", node_seconds, OVERHEAD_LIMIT_MS, f"640x480, {points} points lifted, two processes"),
+        row(
+            "query in to result out minus engine",
+            node_seconds,
+            OVERHEAD_LIMIT_MS,
+            f"640x480, {points} points lifted, two processes",
+        ),
         row("  the same without lifting", without_lift, None, "convert, publish, DDS both ways"),
     ]
 
@@ -212,14 +224,24 @@ def idle(client: Client, pid: int, seconds: float) -> dict:
     if client.result.header.stamp != messages[2].header.stamp:
         raise TimeoutError("the node answered about an older frame than the last one sent: frames were lost")
     shares = [share / 10 for share in shares]  # row() multiplies by 1000: percent
-    return row("idle node, share of a core", shares, IDLE_LIMIT_PERCENT, f"{RATE:g} Hz 1296x968 rgb8 + 640x480 16UC1", unit="%")
+    return row(
+        "idle node, share of a core", shares, IDLE_LIMIT_PERCENT, f"{RATE:g} Hz 1296x968 rgb8 + 640x480 16UC1", unit="%"
+    )
 
 
 def row(stage: str, seconds: list[float], limit: float | None, remark: str, unit: str = "ms") -> dict:
     import numpy as np
 
     p50, p95 = (float(value) for value in np.percentile(np.array(seconds) * 1000, (50, 95)))
-    return {"stage": stage, "p50_ms": p50, "p95_ms": p95, "n": len(seconds), "limit_ms": limit, "unit": unit, "remark": remark}
+    return {
+        "stage": stage,
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "n": len(seconds),
+        "limit_ms": limit,
+        "unit": unit,
+        "remark": remark,
+    }
 
 
 def show(rows: list[dict]) -> None:
@@ -227,7 +249,10 @@ def show(rows: list[dict]) -> None:
     for r in rows:
         limit = f"{r['limit_ms']:g} {r['unit']}" if r["limit_ms"] else ""
         ratio = f"{r['p50_ms'] / r['limit_ms']:.2f}" if r["limit_ms"] else ""
-        print(f"{r['stage']:40} {r['p50_ms']:6.1f} {r['unit']:>2} {r['p95_ms']:6.1f} {r['unit']:>2} {limit:>9} {ratio:>6}  {r['remark']}")
+        print(
+            f"{r['stage']:40} {r['p50_ms']:6.1f} {r['unit']:>2} {r['p95_ms']:6.1f} {r['unit']:>2} "
+            f"{limit:>9} {ratio:>6}  {r['remark']}"
+        )
 
 
 if __name__ == "__main__":

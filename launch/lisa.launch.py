@@ -1,7 +1,9 @@
 """Start the LISA node: ros2 launch lisa_ros lisa.launch.py model:=lisa-mini
 
-An argument left empty keeps what params_file says. `ros2 launch lisa_ros lisa.launch.py --show-args` lists all. Remap the
-camera with, for example, `ros2 launch` inside your own launch file and SetRemap, or start your camera under these names.
+An argument left empty keeps what params_file says. `ros2 launch lisa_ros lisa.launch.py --show-args` lists all. Remap
+the
+camera with, for example, `ros2 launch` inside your own launch file and SetRemap, or start your camera under these
+names.
 """
 
 import os
@@ -28,7 +30,9 @@ PARAMETERS = {  # argument = node parameter: (type, description)
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
-        DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its relative topics"),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="namespace of the node and its relative topics"
+        ),
         DeclareLaunchArgument(
             "params_file", default_value=str(CONFIG / "lisa.yaml"), description="parameter file of the node"
         ),

@@ -37,7 +37,8 @@ def start_replay(context: LaunchContext) -> list:
     """The replay in the node's namespace."""
     given = context.launch_configurations
     parameters = {
-        name: ParameterValue(_value(name, kind, given[name]), value_type=kind) for name, (kind, _, _) in ARGUMENTS.items()
+        name: ParameterValue(_value(name, kind, given[name]), value_type=kind)
+        for name, (kind, _, _) in ARGUMENTS.items()
     }
     return [
         Node(

@@ -9,7 +9,8 @@ import numpy as np
 
 # Distinct on both bright and dark pictures, and for colour-blind eyes (Okabe and Ito).
 PALETTE = np.array(
-    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)], np.uint8
+    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)],
+    np.uint8,
 )
 
 
@@ -18,10 +19,13 @@ def instance_color(number: int) -> tuple[int, int, int]:
     return tuple(int(value) for value in PALETTE[number % len(PALETTE)])
 
 
-def draw_overlay(color: np.ndarray, masks: Sequence[np.ndarray], *, title: str = "", opacity: float = 0.5) -> np.ndarray:
+def draw_overlay(
+    color: np.ndarray, masks: Sequence[np.ndarray], *, title: str = "", opacity: float = 0.5
+) -> np.ndarray:
     """A copy of the picture with tinted masks, their outlines, and a title line.
 
-    color: uint8 [H,W,3] RGB. masks: bool [H,W] each. Returns uint8 [H,W,3] RGB. Characters that the font lacks become "?".
+    color: uint8 [H,W,3] RGB. masks: bool [H,W] each. Returns uint8 [H,W,3] RGB. Characters that the font lacks become
+    "?".
     """
     picture = color.copy()
     thickness = max(1, round(min(color.shape[:2]) / 320))
@@ -43,4 +47,13 @@ def _write_title(picture: np.ndarray, title: str, thickness: int) -> None:
     (_, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
     strip = picture[: height + base + 8 * thickness]
     strip[:] = strip // 3
-    cv2.putText(picture, text, (6, height + 4 * thickness), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    cv2.putText(
+        picture,
+        text,
+        (6, height + 4 * thickness),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        (255, 255, 255),
+        thickness,
+        cv2.LINE_AA,
+    )

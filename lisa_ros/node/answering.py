@@ -90,9 +90,13 @@ class Stages:
 
 
 class Answering:
-    """Owns the path of a request. `now_ns` is the node's clock. Inputs and buffer are those of the active node, None otherwise."""
+    """Owns the path of a request. `now_ns` is the node's clock. Inputs and buffer are those of the active node, None
+    otherwise.
+    """
 
-    def __init__(self, engine: Any, parameters: Parameters, publishers: Publishers, now_ns: Callable[[], int], logger: Any) -> None:
+    def __init__(
+        self, engine: Any, parameters: Parameters, publishers: Publishers, now_ns: Callable[[], int], logger: Any
+    ) -> None:
         self.engine = engine
         self.inputs: Inputs | None = None
         self.buffer: FrameBuffer | None = None
@@ -140,7 +144,9 @@ class Answering:
     def _check(self, request: Request) -> None:
         limit = self._parameters["max_query_length"]
         if len(request.query) > limit:
-            raise Refused(Status.REJECTED, f"the query has {len(request.query)} characters; max_query_length is {limit}")
+            raise Refused(
+                Status.REJECTED, f"the query has {len(request.query)} characters; max_query_length is {limit}"
+            )
         if not request.query.strip():
             raise Refused(Status.REJECTED, "the query is empty: say what to look for")
         if request.mode not in ("", "mask", "chat"):
@@ -172,7 +178,9 @@ class Answering:
         if inputs is None or buffer is None:
             raise Refused(Status.NO_FRAME, "the node is not active")
         tolerance = parameters["sync_tolerance"]
-        pair = buffer.newest(round(tolerance * 1e9), timeout=parameters["frame_timeout"], should_stop=lambda: request.cancelled)
+        pair = buffer.newest(
+            round(tolerance * 1e9), timeout=parameters["frame_timeout"], should_stop=lambda: request.cancelled
+        )
         if request.cancelled:
             raise Cancelled
         if pair is None:
@@ -180,7 +188,10 @@ class Answering:
         age = (self._now_ns() - pair.color.stamp_ns) / 1e9
         max_age = request.max_age or parameters["max_age"]
         if max_age and age > max_age:
-            raise Refused(Status.NO_FRAME, f"the newest image on {inputs.color_topic} is {age:.2f} s old; max_age is {max_age:g} s")
+            raise Refused(
+                Status.NO_FRAME,
+                f"the newest image on {inputs.color_topic} is {age:.2f} s old; max_age is {max_age:g} s",
+            )
         try:
             message = deserialize_message(pair.color.message, inputs.color_type)
             color = conversions.color_image(message)
@@ -205,9 +216,12 @@ class Answering:
         if pair.stamp_gap_ns is None:
             return f"no depth image has arrived on {inputs.depth_topic}"
         gap = pair.stamp_gap_ns / 1e9
-        return f"the nearest image on {inputs.depth_topic} is {gap:.3f} s away from the colour image; sync_tolerance is {tolerance:g} s"
+        where = f"the nearest image on {inputs.depth_topic} is {gap:.3f} s away from the colour image"
+        return f"{where}; sync_tolerance is {tolerance:g} s"
 
-    def _assemble(self, color: Any, header: Header, depth: Image | str, camera_info: CameraInfo | str, names: dict[str, str]) -> Seen:
+    def _assemble(
+        self, color: Any, header: Header, depth: Image | str, camera_info: CameraInfo | str, names: dict[str, str]
+    ) -> Seen:
         """A frame of what is there; a text in place of a message says why it is not."""
         missing, camera, pixels = [], None, None
         height, width = color.shape[:2]
@@ -254,13 +268,16 @@ class Answering:
             lift_options=self._parameters.lift_options(),
             should_stop=lambda: request.cancelled,
         )
-        stages.replace([(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")])
+        stages.replace(
+            [(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")]
+        )
         if perception.status == Status.NO_DEPTH and seen.missing:
             perception.message = "the target is found, but not lifted: " + "; ".join(seen.missing)
         if request.target_frame not in ("", seen.frame.frame_id) and perception.instances:
             perception.status = Status.NO_TRANSFORM
             perception.message = (
-                f'no transform from "{seen.frame.frame_id}" to "{request.target_frame}": this node does not use TF yet, the mask is published'
+                f'no transform from "{seen.frame.frame_id}" to "{request.target_frame}": '
+                "this node does not use TF yet, the mask is published"
             )
             unlifted = {"cloud": None, "centroid": None, "box": None, "status_3d": "NO_DEPTH"}
             perception.instances = [replace(instance, **unlifted) for instance in perception.instances]
@@ -275,18 +292,24 @@ class Answering:
         outputs = Outputs(
             mask=conversions.to_mask(seen.header, masks, shape),
             instances=conversions.to_instances(seen.header, masks, shape),
-            points=conversions.to_cloud(seen.header, [i.cloud for i in perception.instances if i.status_3d == "LIFTED"]),
+            points=conversions.to_cloud(
+                seen.header, [i.cloud for i in perception.instances if i.status_3d == "LIFTED"]
+            ),
             camera_info=seen.camera_info,
         )
         if not only_images and self._publishers.wants_overlay():
             title = f"{perception.query}  {perception.status.name}  p={perception.target_probability:.2f}"
-            outputs.overlay = conversions.to_image(seen.header, draw_overlay(seen.frame.color, masks, title=title), "rgb8")
+            outputs.overlay = conversions.to_image(
+                seen.header, draw_overlay(seen.frame.color, masks, title=title), "rgb8"
+            )
         if not only_images and self._publishers.wants_markers():
             outputs.markers = conversions.to_markers(seen.header, perception.instances, perception.query)
         return outputs
 
     # ---- the one end ----
-    def _plain(self, request: Request, status: Status, message: str, stages: Stages | None = None) -> SegmentationResult:
+    def _plain(
+        self, request: Request, status: Status, message: str, stages: Stages | None = None
+    ) -> SegmentationResult:
         """A result without a frame."""
         result = SegmentationResult(query=request.query, status=int(status), message=message)
         if len(request.query) > self._parameters["max_query_length"]:

@@ -1,6 +1,7 @@
 """The only place that touches message layouts: numpy on one side, ROS messages on the other.
 
-Everything that cannot be converted raises `ConversionError` with a sentence for a person. Messages are assigned `array.array("B")`: rclpy
+Everything that cannot be converted raises `ConversionError` with a sentence for a person. Messages are assigned
+`array.array("B")`: rclpy
 copies every other type byte by byte (ros2/rclpy#763).
 """
 
@@ -54,7 +55,7 @@ class ConversionError(ValueError):
     """A message holds something that cannot be used; the text says what."""
 
 
-# ---- time -----------------------------------------------------------------------------------------------------------------------
+# ---- time ----
 def stamp_ns(stamp: Time) -> int:
     """A stamp as nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
@@ -67,7 +68,8 @@ def to_stamp(nanoseconds: int) -> Time:
 
 
 def serialized_stamp_ns(serialized: bytes) -> int:
-    """header.stamp of a serialized message that begins with a std_msgs/Header, in nanoseconds, without deserialising the rest.
+    """header.stamp of a serialized message that begins with a std_msgs/Header, in nanoseconds, without deserialising
+    the rest.
 
     CDR: four bytes of encapsulation (bit 0 of the second: little endian), then sec int32 and nanosec uint32.
     """
@@ -77,7 +79,7 @@ def serialized_stamp_ns(serialized: bytes) -> int:
     return seconds * 1_000_000_000 + nanoseconds
 
 
-# ---- images in --------------------------------------------------------------------------------------------------------------------
+# ---- images in ----
 def image_array(message: Image) -> np.ndarray:
     """The pixels as they are: [H,W] or [H,W,C] in the encoding's type and native byte order; any row step."""
     if message.encoding not in _ENCODINGS:
@@ -92,7 +94,9 @@ def image_array(message: Image) -> np.ndarray:
         raise ConversionError(f"step is {step} bytes, but a row of {width} {message.encoding} pixels takes {row}")
     data = np.frombuffer(message.data, np.uint8)
     if len(data) < step * (height - 1) + row:
-        raise ConversionError(f"the image data is truncated: {len(data)} bytes for {width}x{height} {message.encoding}, step {step}")
+        raise ConversionError(
+            f"the image data is truncated: {len(data)} bytes for {width}x{height} {message.encoding}, step {step}"
+        )
     if len(data) < step * height:  # the last row may come without padding
         data = np.concatenate([data, np.zeros(step * height - len(data), np.uint8)])
     rows = data[: step * height].reshape(height, step)[:, :row]
@@ -108,7 +112,9 @@ def color_image(message: Image | CompressedImage) -> np.ndarray:
         return _decoded(message)
     if message.encoding not in _TO_RGB and message.encoding != "rgb8":
         names = ", ".join(["rgb8", *_TO_RGB])
-        raise ConversionError(f'encoding "{message.encoding}" is no colour image that is understood; use one of {names}')
+        raise ConversionError(
+            f'encoding "{message.encoding}" is no colour image that is understood; use one of {names}'
+        )
     pixels = image_array(message)
     return pixels if message.encoding == "rgb8" else cv2.cvtColor(pixels, _TO_RGB[message.encoding])
 
@@ -117,14 +123,18 @@ def _decoded(message: CompressedImage) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
-        raise ConversionError(f'the compressed image (format "{message.format}", {len(data)} bytes) is not a readable JPEG or PNG')
+        raise ConversionError(
+            f'the compressed image (format "{message.format}", {len(data)} bytes) is not a readable JPEG or PNG'
+        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def depth_image(message: Image, depth_scale: float) -> np.ndarray:
     """float32 [h,w] metres, 0 = no depth. depth_scale: metres of one unit of a 16-bit image; 32FC1 is metres already."""
     if message.encoding not in _DEPTH_ENCODINGS:
-        raise ConversionError(f'encoding "{message.encoding}" is no depth image; use 16UC1 (millimetres) or 32FC1 (metres)')
+        raise ConversionError(
+            f'encoding "{message.encoding}" is no depth image; use 16UC1 (millimetres) or 32FC1 (metres)'
+        )
     pixels = image_array(message)
     if pixels.dtype == np.uint16:
         return pixels.astype(np.float32) * np.float32(depth_scale)
@@ -136,14 +146,16 @@ def camera_of(message: CameraInfo, width: int, height: int) -> Camera:
     if not any(message.k):
         raise ConversionError("camera_info has no intrinsics (k is all zero): the camera is not calibrated")
     if (message.width, message.height) != (width, height):
-        raise ConversionError(f"camera_info is for {message.width}x{message.height} pixels, the colour image has {width}x{height}")
+        raise ConversionError(
+            f"camera_info is for {message.width}x{message.height} pixels, the colour image has {width}x{height}"
+        )
     try:
         return Camera(message.k[0], message.k[4], message.k[2], message.k[5], width, height)
     except ValueError as error:
         raise ConversionError(f"camera_info is not usable: {error}") from error
 
 
-# ---- out --------------------------------------------------------------------------------------------------------------------------
+# ---- out ----
 def to_image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     """An Image message of contiguous pixels [H,W] or [H,W,C]."""
     dtype, channels = _ENCODINGS[encoding]
@@ -173,7 +185,9 @@ def to_instances(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, 
 
 
 def to_cloud(header: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
-    """All clouds in one message: height 1, x y z rgb at 0 4 8 12, dense, no NaN. None when there is no point: an empty cloud is never sent."""
+    """All clouds in one message: height 1, x y z rgb at 0 4 8 12, dense, no NaN. None when there is no point: an empty
+    cloud is never sent.
+    """
     clouds = [cloud for cloud in clouds if len(cloud)]
     if not clouds:
         return None
@@ -198,7 +212,9 @@ def to_cloud(header: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
 def to_camera_info(header: Header, camera: Camera) -> CameraInfo:
     """A CameraInfo without distortion."""
     k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
-    message = CameraInfo(header=header, width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5, k=k)
+    message = CameraInfo(
+        header=header, width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5, k=k
+    )
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message

@@ -28,7 +28,8 @@ class Received:
 
 @dataclass(frozen=True)
 class Pair:
-    """What belongs to one frame: colour, and depth when there is one whose stamp is near enough, and the newest camera_info.
+    """What belongs to one frame: colour, and depth when there is one whose stamp is near enough, and the newest
+    camera_info.
 
     stamp_gap_ns: distance to the nearest depth message that was too far away; None when there is none at all.
     """
@@ -69,11 +70,15 @@ class FrameBuffer:
             self._colors.clear()
             self._depths.clear()
 
-    def newest(self, tolerance_ns: int, *, timeout: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> Pair | None:
+    def newest(
+        self, tolerance_ns: int, *, timeout: float = 0.0, should_stop: Callable[[], bool] = lambda: False
+    ) -> Pair | None:
         """The newest colour image that has a depth partner, else the newest colour image.
 
-        Waits up to `timeout` seconds for a first colour image (None when none came), and, as topics of one camera are discovered one
-        after the other, until `timeout` after that first image for the first depth and camera_info. Later calls do not wait.
+        Waits up to `timeout` seconds for a first colour image (None when none came), and, as topics of one camera are
+        discovered one
+        after the other, until `timeout` after that first image for the first depth and camera_info. Later calls do not
+        wait.
         """
         with self._changed:
             self._wait(lambda: bool(self._colors), time.monotonic() + timeout, should_stop)

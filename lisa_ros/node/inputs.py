@@ -20,7 +20,9 @@ WARN_SECONDS = 10.0
 
 
 def sensor_data() -> QoSProfile:
-    """SensorDataQoS, a new one each time: an override is written into the profile, and rclpy's own is shared by everybody."""
+    """SensorDataQoS, a new one each time: an override is written into the profile, and rclpy's own is shared by
+    everybody.
+    """
     return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -50,7 +52,10 @@ class Inputs:
     def silences(self) -> dict[str, float]:
         """Seconds since the last message (or since opening), by topic."""
         now = time.monotonic()
-        return {subscription.topic_name: now - self._arrived.get(subscription.topic_name, self._opened) for subscription in self._subscriptions}
+        return {
+            subscription.topic_name: now - self._arrived.get(subscription.topic_name, self._opened)
+            for subscription in self._subscriptions
+        }
 
     def _add(self, kind: type, topic: str, store: Callable[[bytes, int], None]) -> str:
         name = self._node.resolve_topic_name(topic)
@@ -73,10 +78,17 @@ class Inputs:
         """Name every topic that is silent, once in a while."""
         now = time.monotonic()
         for topic, silence in self.silences().items():
-            if silence < self._parameters["input_timeout"] or now - self._warned.get(topic, -WARN_SECONDS) < WARN_SECONDS:
+            if (
+                silence < self._parameters["input_timeout"]
+                or now - self._warned.get(topic, -WARN_SECONDS) < WARN_SECONDS
+            ):
                 continue
             self._warned[topic] = now
             publishers = self._node.count_publishers(topic)
             since = "since the node was activated" if topic not in self._arrived else f"for {silence:.1f} s"
-            hint = "nobody publishes it" if publishers == 0 else f"{publishers} publisher(s): silent, or their QoS does not fit (see warnings above)"
+            hint = (
+                "nobody publishes it"
+                if publishers == 0
+                else f"{publishers} publisher(s): silent, or their QoS does not fit (see warnings above)"
+            )
             self._node.get_logger().warning(f"no message on {topic} {since}: {hint}")

@@ -1,4 +1,6 @@
-"""The lifecycle node: configure loads the model, activate opens the inputs, deactivate closes them, cleanup frees the model."""
+"""The lifecycle node: configure loads the model, activate opens the inputs, deactivate closes them, cleanup frees the
+model.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ STOP_SECONDS = 2.0
 QUERY_DEPTH = 1000
 """Queries that may arrive faster than they are read: each must get its result, if only CANCELLED."""
 
-SUCCESS, FAILURE, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
 
 
 def load_engine(model: str, *, device: str, dtype: str) -> Any:
@@ -136,7 +142,9 @@ class LisaNode(LifecycleNode):
         return SUCCESS
 
     def close(self) -> None:
-        """End all requests, close the inputs and free the model, in whatever state the node is. Publishes the last results."""
+        """End all requests, close the inputs and free the model, in whatever state the node is. Publishes the last
+        results.
+        """
         self._close_inputs("the node was stopped")
 
     def busy(self) -> bool:
@@ -164,7 +172,9 @@ class LisaNode(LifecycleNode):
             self._query_subscription = None
         requests, self._requests = self._requests, None
         if requests is not None and not requests.close(reason, timeout=STOP_SECONDS):
-            self.get_logger().warning(f"the model is still busy after {STOP_SECONDS:g} s; its query was ended without it")
+            self.get_logger().warning(
+                f"the model is still busy after {STOP_SECONDS:g} s; its query was ended without it"
+            )
         if self._jump_handle is not None:
             self._jump_handle.unregister()
             self._jump_handle = None

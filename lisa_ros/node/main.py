@@ -1,4 +1,6 @@
-"""The process of the node: `ros2 run lisa_ros lisa_node`, exit status 0 after SIGINT or SIGTERM, 1 when it could not start."""
+"""The process of the node: `ros2 run lisa_ros lisa_node`, exit status 0 after SIGINT or SIGTERM, 1 when it could not
+start.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every parameter of the node: name, default, description, range, and when it may change. config/lisa.yaml holds the same defaults."""
+"""Every parameter of the node: name, default, description, range, and when it may change. config/lisa.yaml holds the
+same defaults.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ UNCONFIGURED = "before configure"
 INACTIVE = "before activate"
 START = "at start only"
 
-_TYPE_NAMES = {str: "text", bool: "true or false", int: "an integer", float: "a number with a decimal point (1.0, not 1)"}
+_TYPE_NAMES = {
+    str: "text",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number with a decimal point (1.0, not 1)",
+}
 
 
 class ParameterError(ValueError):
@@ -26,7 +33,9 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Declared:
-    """One parameter. `choices` or `low`..`high` limit it; `changes` says when a new value takes effect and is accepted."""
+    """One parameter. `choices` or `low`..`high` limit it; `changes` says when a new value takes effect and is
+    accepted.
+    """
 
     name: str
     default: Any
@@ -63,7 +72,9 @@ class Declared:
 
 
 PARAMETERS = (
-    Declared("model", "lisa-mini", "The model: lisa-mini (embedded), a checkpoint folder, or a hub id.", changes=UNCONFIGURED),
+    Declared(
+        "model", "lisa-mini", "The model: lisa-mini (embedded), a checkpoint folder, or a hub id.", changes=UNCONFIGURED
+    ),
     Declared("device", "auto", "Where the model runs: auto, cpu, cuda, cuda:1, ...", changes=UNCONFIGURED),
     Declared(
         "dtype",
@@ -73,7 +84,12 @@ PARAMETERS = (
         changes=UNCONFIGURED,
     ),
     Declared("autostart", True, "Configure and activate at once, without a lifecycle manager.", changes=START),
-    Declared("mode", "mask", "mask: one mask, no text, fastest; chat: the model also writes an answer.", choices=("mask", "chat")),
+    Declared(
+        "mode",
+        "mask",
+        "mask: one mask, no text, fastest; chat: the model also writes an answer.",
+        choices=("mask", "chat"),
+    ),
     Declared(
         "color_transport",
         "raw",
@@ -81,7 +97,13 @@ PARAMETERS = (
         choices=("raw", "compressed"),
         changes=INACTIVE,
     ),
-    Declared("sync_tolerance", 0.02, "Largest distance between the stamps of a colour and a depth image of one frame [s].", 0.0, 1.0),
+    Declared(
+        "sync_tolerance",
+        0.02,
+        "Largest distance between the stamps of a colour and a depth image of one frame [s].",
+        0.0,
+        1.0,
+    ),
     Declared("buffer_size", 5, "Messages kept per image topic for pairing.", 1, 30, changes=INACTIVE),
     Declared(
         "frame_timeout",
@@ -132,7 +154,9 @@ class Parameters:
 
     def lift_options(self) -> dict[str, Any]:
         """Keyword arguments of lisa_ros.geometry.lift."""
-        return {name: self._values[name] for name in ("min_depth", "max_depth", "remove_flying_pixels", "largest_cluster")}
+        return {
+            name: self._values[name] for name in ("min_depth", "max_depth", "remove_flying_pixels", "largest_cluster")
+        }
 
     def _check(self, changed: Sequence[Parameter]) -> SetParametersResult:
         merged = dict(self._values)

@@ -1,4 +1,6 @@
-"""What a ROS process of ours needs around its node: memory settings, signals, and an executor that leaves the main thread free."""
+"""What a ROS process of ours needs around its node: memory settings, signals, and an executor that leaves the main
+thread free.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20
 def keep_image_memory() -> None:
     """Let glibc reuse the memory of image messages instead of returning it to the kernel after each one.
 
-    Measured at 30 Hz 1296x968 rgb8 + 640x480 16UC1: 38 % of a core without, 12 % with it; the difference is page faults. Other C
+    Measured at 30 Hz 1296x968 rgb8 + 640x480 16UC1: 38 % of a core without, 12 % with it; the difference is page
+    faults. Other C
     libraries have no mallopt; then nothing happens.
     """
     try:
@@ -35,7 +38,8 @@ def keep_image_memory() -> None:
 def ros_process(args: list[str] | None) -> Iterator[None]:
     """rclpy from init to shutdown; SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
 
-    rclpy's own handler would shut the context down at once, and then the last results could not be published any more. The
+    rclpy's own handler would shut the context down at once, and then the last results could not be published any more.
+    The
     handlers are set explicitly because processes that a script started in the background ignore SIGINT.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)

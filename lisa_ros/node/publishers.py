@@ -1,4 +1,6 @@
-"""The node's outputs. Reliable and transient local, so planners and late comers get them; every QoS can be overridden by parameter."""
+"""The node's outputs. Reliable and transient local, so planners and late comers get them; every QoS can be overridden
+by parameter.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from visualization_msgs.msg import MarkerArray
 from lisa_ros.msg import SegmentationResult
 
 RESULT_DEPTH = 1000
-"""Results that a slow reader may lag behind: with depth 1 a burst of cancelled queries would overwrite results not yet delivered."""
+"""Results that a slow reader may lag behind: with depth 1 a burst of cancelled queries would overwrite results not yet
+delivered.
+"""
 
 _POLICIES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
@@ -77,7 +81,9 @@ class Publishers:
             self._node.destroy_publisher(publisher)
 
     def _add(self, kind: type, topic: str, depth: int = 1) -> Publisher:
-        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        qos = QoSProfile(
+            depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+        )
         publisher = self._node.create_publisher(kind, topic, qos, qos_overriding_options=overridable())
         self._all.append(publisher)
         return publisher

@@ -1,4 +1,6 @@
-"""A camera made of files or synthetic scenes: publishes frames as a depth camera's driver would. `ros2 run lisa_ros lisa_replay`."""
+"""A camera made of files or synthetic scenes: publishes frames as a depth camera's driver would. `ros2 run lisa_ros
+lisa_replay`.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class ReplayedFrame:
 
 
 def read_source(source: str, count: int) -> list[Frame]:
-    """Frames of "synthetic[:SEED]" (seeds SEED, SEED+1, ... of the held-out split), "arc2017", or a folder. Raises SourceError."""
+    """Frames of "synthetic[:SEED]" (seeds SEED, SEED+1, ... of the held-out split), "arc2017", or a folder. Raises
+    SourceError.
+    """
     try:
         if source == "arc2017":
             from lisa_ros.sources.arc2017 import read_arc2017
@@ -62,11 +66,16 @@ def _synthetic(seed: str, count: int) -> list[Frame]:
     from scannet_tools.synthetic import make_frame
 
     scenes = [make_frame(int(seed) + number, split=SYNTHETIC_SPLIT) for number in range(count)]
-    return [Frame(scene.color, scene.camera, scene.depth.astype(np.float32), camera_to_world=scene.camera_to_world) for scene in scenes]
+    return [
+        Frame(scene.color, scene.camera, scene.depth.astype(np.float32), camera_to_world=scene.camera_to_world)
+        for scene in scenes
+    ]
 
 
 def to_messages(frame: Frame, depth_encoding: str) -> ReplayedFrame:
-    """A frame as its camera would send it: rgb8, depth in the encoding asked for (0 = no depth), camera_info without distortion."""
+    """A frame as its camera would send it: rgb8, depth in the encoding asked for (0 = no depth), camera_info without
+    distortion.
+    """
     header = Header(frame_id=frame.frame_id)
     color = conversions.to_image(header, np.ascontiguousarray(frame.color), "rgb8")
     depth = None
@@ -84,29 +93,56 @@ class ReplayNode(Node):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("lisa_replay", **node_options)
-        source = self._declare("source", "synthetic", "synthetic, synthetic:SEED, arc2017, or a folder of colour + depth + camera JSON.", read_only=True)
+        source = self._declare(
+            "source",
+            "synthetic",
+            "synthetic, synthetic:SEED, arc2017, or a folder of colour + depth + camera JSON.",
+            read_only=True,
+        )
         count = self._declare("frames", 5, "Number of synthetic scenes.", 1, 1000, read_only=True)
         rate = self._declare("rate", 10.0, "Frames per second.", 0.01, 1000.0, read_only=True)
-        self._loop = self._declare("loop", True, "Start again after the last frame; otherwise stop publishing.", read_only=True)
-        self._stamps = self._declare("stamps", "fresh", 'fresh: stamped when published; file: as recorded.', read_only=True)
+        self._loop = self._declare(
+            "loop", True, "Start again after the last frame; otherwise stop publishing.", read_only=True
+        )
+        self._stamps = self._declare(
+            "stamps", "fresh", "fresh: stamped when published; file: as recorded.", read_only=True
+        )
         encoding = self._declare("depth_encoding", "16UC1", "16UC1 (millimetres) or 32FC1 (metres).", read_only=True)
         self._held = self._declare("hold_frame", -1, "Publish only this frame; -1 plays all.", -1, 1_000_000)
-        for name, value, choices in (("stamps", self._stamps, ("fresh", "file")), ("depth_encoding", encoding, ("16UC1", "32FC1"))):
+        for name, value, choices in (
+            ("stamps", self._stamps, ("fresh", "file")),
+            ("depth_encoding", encoding, ("16UC1", "32FC1")),
+        ):
             if value not in choices:
                 raise SourceError(f'parameter {name} must be one of {", ".join(choices)}, got "{value}"')
         self._frames = [to_messages(frame, encoding) for frame in read_source(source, count)]
         if self._held >= len(self._frames):
-            raise SourceError(f"parameter hold_frame is {self._held}, but {source} has {len(self._frames)} frames (counted from 0)")
+            raise SourceError(
+                f"parameter hold_frame is {self._held}, but {source} has {len(self._frames)} frames (counted from 0)"
+            )
         self._next = 0
         qos = QoSProfile(depth=5)
         self._color = self.create_publisher(Image, "color/image_raw", qos, qos_overriding_options=overridable())
         self._depth = self.create_publisher(Image, "depth/image_raw", qos, qos_overriding_options=overridable())
-        self._camera_info = self.create_publisher(CameraInfo, "color/camera_info", qos, qos_overriding_options=overridable())
+        self._camera_info = self.create_publisher(
+            CameraInfo, "color/camera_info", qos, qos_overriding_options=overridable()
+        )
         self.add_on_set_parameters_callback(self._on_parameters)
         self._timer = self.create_timer(1.0 / rate, self._publish)
-        self.get_logger().info(f"ready: {len(self._frames)} frame(s) of {source} at {rate:g} Hz on {self._color.topic_name}")
+        self.get_logger().info(
+            f"ready: {len(self._frames)} frame(s) of {source} at {rate:g} Hz on {self._color.topic_name}"
+        )
 
-    def _declare(self, name: str, default: Any, description: str, low: float | None = None, high: float | None = None, *, read_only: bool = False) -> Any:
+    def _declare(
+        self,
+        name: str,
+        default: Any,
+        description: str,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        read_only: bool = False,
+    ) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=read_only)
         if isinstance(default, float) and low is not None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
@@ -118,7 +154,10 @@ class ReplayNode(Node):
         for parameter in changed:
             if parameter.name == "hold_frame":
                 if parameter.value >= len(self._frames):
-                    reason = f"parameter hold_frame is {parameter.value}, but there are {len(self._frames)} frames (counted from 0)"
+                    reason = (
+                        f"parameter hold_frame is {parameter.value}, "
+                        f"but there are {len(self._frames)} frames (counted from 0)"
+                    )
                     return SetParametersResult(successful=False, reason=reason)
                 self._held = parameter.value
         return SetParametersResult(successful=True)
@@ -136,7 +175,11 @@ class ReplayNode(Node):
             frame = self._frames[self._next]
             self._next += 1
         stamp = self.get_clock().now().to_msg() if self._stamps == "fresh" else conversions.to_stamp(frame.stamp_ns)
-        for publisher, message in ((self._camera_info, frame.camera_info), (self._depth, frame.depth), (self._color, frame.color)):
+        for publisher, message in (
+            (self._camera_info, frame.camera_info),
+            (self._depth, frame.depth),
+            (self._color, frame.color),
+        ):
             if message is not None:
                 message.header.stamp = stamp
                 publisher.publish(message)

@@ -17,8 +17,10 @@ _numbers = itertools.count(1)
 class Request:
     """One query under way. It ends exactly once: `end` does nothing the second time.
 
-    mode: "" = the node's parameter. max_age: seconds, 0 = the node's parameter. image: the service's own images, None = the camera's.
-    on_end: called once with the result, from whichever thread ended it. on_stage: called with the name of each stage that begins.
+    mode: "" = the node's parameter. max_age: seconds, 0 = the node's parameter. image: the service's own images, None =
+    the camera's.
+    on_end: called once with the result, from whichever thread ended it. on_stage: called with the name of each stage
+    that begins.
     """
 
     query: str
@@ -54,7 +56,8 @@ class Requests:
     """One thread that answers requests one after the other; the newest query wins.
 
     answer: called in the worker thread with a request; it must end it. conclude: ends a request without answering it
-    (request, reason) -> None; used for cancelled ones. fail: ends a request after `answer` raised (request, error) -> None.
+    (request, reason) -> None; used for cancelled ones. fail: ends a request after `answer` raised (request, error) ->
+    None.
     """
 
     def __init__(

@@ -27,13 +27,17 @@ ANSWERED = (
 
 
 class Servers:
-    """Coroutines wait for the worker, so the executor stays free. `submit` and `cancel` are those of the node's requests."""
+    """Coroutines wait for the worker, so the executor stays free. `submit` and `cancel` are those of the node's
+    requests.
+    """
 
     def __init__(self, node: Node, submit: Callable[[Request], None], cancel: Callable[[Request, str], None]) -> None:
         self._node, self._submit, self._cancel = node, submit, cancel
         self._goals: dict[bytes, Request] = {}
         group = ReentrantCallbackGroup()  # a waiting service call must not keep the others out
-        self._action = ActionServer(node, Segment, "~/segment", self._run_goal, callback_group=group, cancel_callback=self._on_cancel)
+        self._action = ActionServer(
+            node, Segment, "~/segment", self._run_goal, callback_group=group, cancel_callback=self._on_cancel
+        )
         self._service = node.create_service(SegmentImage, "~/segment_image", self._on_image, callback_group=group)
         self._open = 0
 
@@ -52,9 +56,13 @@ class Servers:
         wish = goal.request
 
         def tell(stage: str) -> None:
-            goal.publish_feedback(Segment.Feedback(request_id=request.id, stage=stage, seconds=time.monotonic() - begun))
+            goal.publish_feedback(
+                Segment.Feedback(request_id=request.id, stage=stage, seconds=time.monotonic() - begun)
+            )
 
-        request = Request(wish.query, wish.mode, wish.max_age, wish.target_frame, on_stage=tell, on_end=self._waker(done))
+        request = Request(
+            wish.query, wish.mode, wish.max_age, wish.target_frame, on_stage=tell, on_end=self._waker(done)
+        )
         if goal.is_cancel_requested:
             request.cancel("cancelled by the client")
         self._goals[key] = request
@@ -97,7 +105,9 @@ class Servers:
             self._open -= 1
 
     def _waker(self, done: Future) -> Callable[[Reply], None]:
-        """Resolves the future from the worker thread and wakes the executor, which looks at its coroutines only when it wakes."""
+        """Resolves the future from the worker thread and wakes the executor, which looks at its coroutines only when
+        it wakes.
+        """
 
         def end(reply: Reply) -> None:
             done.set_result(reply)

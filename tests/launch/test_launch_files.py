@@ -22,7 +22,11 @@ EXPECTED = {
 
 
 def text_constants(path: Path) -> set[str]:
-    return {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return {
+        n.value
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
 
 
 def test_all_launch_files_are_covered():
@@ -60,7 +64,7 @@ def test_fast_dds_profile_has_room_for_frames():
     assert names["participant"].attrib["is_default_profile"] == "true"
 
 
-# ---- with the real launch packages -----------------------------------------------------------------------------------------------
+# ---- with the real launch packages ----
 def load(path: Path):
     spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,6 @@
-"""A ROS domain of our own on loopback, one node per test with a fake engine, and a client that waits instead of sleeping."""
+"""A ROS domain of our own on loopback, one node per test with a fake engine, and a client that waits instead of
+sleeping.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ from lisa_ros.node.process import Spinning
 SECONDS = 20.0
 WIDTH, HEIGHT = 160, 120
 CAMERA = Camera(120.0, 120.0, 79.5, 59.5, WIDTH, HEIGHT)
-OUTPUTS = {"mask": Image, "instances": Image, "points": PointCloud2, "overlay": Image, "markers": MarkerArray, "camera_info": CameraInfo}
+OUTPUTS = {
+    "mask": Image,
+    "instances": Image,
+    "points": PointCloud2,
+    "overlay": Image,
+    "markers": MarkerArray,
+    "camera_info": CameraInfo,
+}
 
 
 def red_box_picture() -> np.ndarray:
@@ -68,10 +77,15 @@ class Client:
         self.results: list[SegmentationResult] = []
         self.outputs: dict[str, list] = {name: [] for name in OUTPUTS}
         # transient local: on a busy machine the node may publish its first result before it has discovered this subscriber
+
         kept = QoSProfile(depth=2000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.subscriptions = [self.node.create_subscription(SegmentationResult, "lisa/result", self.results.append, kept)]
+        self.subscriptions = [
+            self.node.create_subscription(SegmentationResult, "lisa/result", self.results.append, kept)
+        ]
         for name, kind in OUTPUTS.items():
-            self.subscriptions.append(self.node.create_subscription(kind, f"lisa/{name}", self.outputs[name].append, qos))
+            self.subscriptions.append(
+                self.node.create_subscription(kind, f"lisa/{name}", self.outputs[name].append, qos)
+            )
 
     def until(self, condition, seconds: float = SECONDS) -> None:
         """Spin until the condition holds; fails the test when it does not."""
@@ -84,7 +98,10 @@ class Client:
         """Wait until every endpoint has found its partner in the node."""
         publishers = (self.color, self.depth, self.info, self.query)
         self.until(
-            lambda: all(p.get_subscription_count() for p in publishers) and all(s.get_publisher_count() for s in self.subscriptions)
+            lambda: (
+                all(p.get_subscription_count() for p in publishers)
+                and all(s.get_publisher_count() for s in self.subscriptions)
+            )
         )
 
     def header(self, *, shift: float = 0.0) -> Header:
@@ -98,7 +115,11 @@ class Client:
         color = color if color is not None else conversions.to_image(header, red_box_picture(), "rgb8")
         depth = depth if depth is not None else conversions.to_image(header, depth_picture(), "16UC1")
         info = info if info is not None else conversions.to_camera_info(header, CAMERA)
-        for publisher, message, name in ((self.info, info, "info"), (self.depth, depth, "depth"), (self.color, color, "color")):
+        for publisher, message, name in (
+            (self.info, info, "info"),
+            (self.depth, depth, "depth"),
+            (self.color, color, "color"),
+        ):
             if name not in without:
                 publisher.publish(message)
         return header

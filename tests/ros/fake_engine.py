@@ -15,7 +15,8 @@ from lisa_ros.engine.segmentation import Cancelled
 
 
 class ScriptedEngine(ColorEngine):
-    """Finds colours; words in the query steer it: "slow" waits for `release` (heeding should_stop), "deaf" ignores should_stop,
+    """Finds colours; words in the query steer it: "slow" waits for `release` (heeding should_stop),
+    "deaf" ignores should_stop,
     "raise" raises."""
 
     def __init__(self) -> None:

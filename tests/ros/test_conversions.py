@@ -24,7 +24,9 @@ def message(pixels, encoding, *, pad=0, big=False):
     pixels = np.ascontiguousarray(pixels)
     rows = (pixels.byteswap() if big else pixels).reshape(len(pixels), -1).view(np.uint8)
     rows = np.concatenate([rows, np.full((len(rows), pad), 0xAB, np.uint8)], axis=1)
-    result = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=rows.shape[1], is_bigendian=big)
+    result = Image(
+        height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=rows.shape[1], is_bigendian=big
+    )
     result.data = array.array("B", rows.tobytes())
     return result
 
@@ -133,7 +135,9 @@ def test_cloud_layout_and_no_empty_or_nan_cloud():
 def test_masks_and_instances():
     a, b = np.zeros((2, 4, 6), bool)
     a[:2, :2], b[2:, 3:] = True, True
-    assert np.array_equal(conversions.image_array(conversions.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0))
+    assert np.array_equal(
+        conversions.image_array(conversions.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0)
+    )
     assert np.array_equal(conversions.image_array(conversions.to_instances(Header(), [a, b], (4, 6))), a + 2 * b)
     assert not any(conversions.to_mask(Header(), [], (4, 6)).data)
 

@@ -31,7 +31,9 @@ def test_found_target_comes_with_all_outputs_of_one_stamp(lisa, client):
     assert result.status == Result.FOUND and result.message == ""
     assert result.query == "the red box" and result.request_id and result.model == "color-engine"
     assert result.header == header and result.age > 0
-    assert {"wait", "convert", "encode", "language", "decode", "lift", "publish"} <= {stage.stage for stage in result.stages}
+    assert {"wait", "convert", "encode", "language", "decode", "lift", "publish"} <= {
+        stage.stage for stage in result.stages
+    }
     (instance,) = result.instances
     box = instance.box_2d
     assert (box.x_offset, box.y_offset, box.width, box.height) == (50, 40, 60, 40)
@@ -192,7 +194,9 @@ def test_wrong_depth_encoding_and_other_view(lisa, client):
     result = client.ask("the red box")
     assert result.status == Result.NO_DEPTH and "mono8" in result.message
     header = client.header()
-    ready(lisa, client, header=header, depth=conversions.to_image(header, np.full((100, 400), 1000, np.uint16), "16UC1"))
+    ready(
+        lisa, client, header=header, depth=conversions.to_image(header, np.full((100, 400), 1000, np.uint16), "16UC1")
+    )
     result = client.ask("the red box")
     assert result.status == Result.NO_DEPTH and "400x100" in result.message
 

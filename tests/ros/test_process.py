@@ -54,7 +54,9 @@ def folder(tmp_path):
 
 def test_replay_and_node_answer_and_end_on_sigint(start, client, folder):
     node, replay = start(NODE), start(REPLAY, source=folder, rate=20.0)
-    client.until(lambda: client.query.get_subscription_count() and client.subscriptions[0].get_publisher_count(), 2 * SECONDS)
+    client.until(
+        lambda: client.query.get_subscription_count() and client.subscriptions[0].get_publisher_count(), 2 * SECONDS
+    )
     client.until(lambda: len(client.node.get_publishers_info_by_topic("/color/image_raw")) >= 2)
     result = None
     for _ in range(5):  # the first frame may still be on its way when the first query comes

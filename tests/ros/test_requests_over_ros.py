@@ -1,4 +1,6 @@
-"""The action and the service: the same path as the query topic, with feedback, cancel and an image of the request's own."""
+"""The action and the service: the same path as the query topic, with feedback, cancel and an image of the request's
+own.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,9 @@ def test_bad_goals_are_aborted_with_their_reason(lisa, client, goals, goal, stat
 
 def test_unknown_target_frame_gives_the_mask_and_names_both_frames(lisa, client, goals):
     show_frame(lisa, client)
-    answer = finished(client, send(client, goals, Segment.Goal(query="red", target_frame="base_link")).get_result_async())
+    answer = finished(
+        client, send(client, goals, Segment.Goal(query="red", target_frame="base_link")).get_result_async()
+    )
     result = answer.result.result
     assert result.status == Result.NO_TRANSFORM and '"camera"' in result.message and '"base_link"' in result.message
     assert client.output("mask") and not client.outputs["points"]

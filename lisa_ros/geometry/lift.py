@@ -9,7 +9,7 @@ from lisa_ros.geometry.camera import Camera
 from lisa_ros.geometry.cloud import Cloud
 from lisa_ros.geometry.depth import pixel_lookup
 from lisa_ros.geometry.frame import ASPECT_TOLERANCE
-from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, jump_tolerance, mean_around, smooth
+from lisa_ros.geometry.surface import BLEED, behind_edge, consistent_parts, grow_back, jump_tolerance, smooth
 
 
 def lift(
@@ -61,12 +61,10 @@ def lift(
         surface &= ~behind
     if largest_cluster:
         surface = consistent_parts(z, surface, (x_per_z, y_per_z))
-    if behind is not None or denoise:
-        around = mean_around(z, surface)
-        if behind is not None:
-            surface |= grow_back(z, tolerance, around, behind)
-        if denoise:
-            z = smooth(z, tolerance, around[1], surface)
+    if behind is not None:
+        surface |= grow_back(z, tolerance, surface, behind)
+    if denoise:
+        z = smooth(z, tolerance, surface)
 
     chosen = np.flatnonzero(surface)
     # rows of three taken from a dense image: several times faster than indexing with pairs or masks

@@ -68,8 +68,8 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     The rule: the part with most pixels is the target. Another part stays when the free space between it and what is
     kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and
     its own front hides the way to its back (the rear legs of a chair). What is farther away is background, or another
-    object that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs off the
-    surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
+    object that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs
+    off the surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(surface.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
@@ -121,23 +121,23 @@ def mean_around(depth: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.
     return near, np.divide(total, cv2.max(near, 1.0), out=total)
 
 
-def grow_back(
-    depth: np.ndarray, tolerance: np.ndarray, around: tuple[np.ndarray, np.ndarray], candidates: np.ndarray
-) -> np.ndarray:
-    """The candidates (bool [h,w]) that lie on the surface around them, bool [h,w]; around: its `mean_around`.
+def grow_back(depth: np.ndarray, tolerance: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Those candidates that lie on the kept surface around them; all bool [h,w].
 
     A candidate returns when at least three of its eight neighbours are kept and it is no farther from their mean depth
     than a step on one surface. That gives a surface behind an edge its border back, not the flying pixels between.
     """
-    near, mean = around
+    near, mean = mean_around(depth, kept)
     return candidates & (near >= 3.0) & (cv2.absdiff(depth, mean) < tolerance)
 
 
-def smooth(depth: np.ndarray, tolerance: np.ndarray, mean: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """Depth float32 [h,w] with the surface's pixels replaced by the mean of the 3x3 around them (`mean_around`).
+def smooth(depth: np.ndarray, tolerance: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Depth float32 [h,w] with the surface's pixels (bool [h,w]) replaced by the mean of the 3x3 around them.
 
+    The mean counts every pixel of the surface, also those that grew back: without them the border's means lean inwards.
     A pixel keeps its own depth where the surface around it has a step, so edges stay sharp.
     """
+    _, mean = mean_around(depth, surface)
     cell = np.ones((3, 3), np.uint8)
     span = cv2.dilate(cv2.copyTo(depth, surface.view(np.uint8), np.zeros_like(depth)), cell)
     span -= cv2.erode(_or_far(depth, surface), cell)

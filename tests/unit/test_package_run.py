@@ -101,6 +101,7 @@ def test_a_sourced_ros_is_used_and_not_shadowed(checkout, sourced_ros):
     constraints = (checkout / "constraints").read_text().splitlines()
     assert [line for line in constraints if line.startswith("numpy==")] == ["numpy==1.26.4"]
     assert [line for line in constraints if line.startswith("opencv")] == ["opencv-python-headless==4.11.0.86"]
+    assert [line for line in constraints if line.startswith("pandas")] == ["pandas==2.3.3"]
 
 
 def test_another_distribution_is_warned_about(checkout, sourced_ros):

@@ -87,15 +87,16 @@ def private_environment(log_folder: Path) -> dict[str, str]:
 
     To be called before rclpy is imported.
     """
-    from lisa_ros.node.fastdds import profile_path
-
     os.environ["ROS_DOMAIN_ID"] = str(free_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.pop("ROS_LOCALHOST_ONLY", None)  # the older setting would override the range
     os.environ["ROS_LOG_DIR"] = str(log_folder / "ros")
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile_path()))
-    source = str(Path(lisa_ros.__file__).parents[1])
-    paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    source = Path(lisa_ros.__file__).parents[1]
+    prefixes = [Path(prefix) / "share" / "lisa_ros" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    profiles = [folder / "config" / "fastdds.xml" for folder in (source, *prefixes)]
+    if profile := next(filter(Path.is_file, profiles), None):  # room for camera images in shared memory
+        os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+    paths = [str(source), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),

@@ -5,6 +5,7 @@ thread free.
 from __future__ import annotations
 
 import ctypes
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ def ros_process(args: list[str] | None) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the shutdown short
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A lifecycle node's state machine keeps its rcl node alive until the Python objects go; without a farewell on the
+        # network others would go on talking to this process until its lease ends (20 s).
+        gc.collect()
         rclpy.try_shutdown()
 
 

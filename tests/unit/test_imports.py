@@ -29,8 +29,6 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # the 3D scores ask perception, imported when called (test_what_an_import_loads holds that)
     ("scannet_tools/evaluate.py", "lisa_ros.perception"),
-    # the demo starts the node's processes, and looks up the Fast DDS profile that they share; no rclpy behind it
-    ("lisa_ros/cli/demo/processes.py", "lisa_ros.node.fastdds"),
 }
 # Third-party packages that end at a door -> the parts behind it. `cli` reports versions and reads headers of weight files with torch;
 # `evaluation` waits for the GPU before it stops a clock.

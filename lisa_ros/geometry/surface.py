@@ -69,7 +69,8 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and
     its own front hides the way to its back (the rear legs of a chair). What is farther away is background, or another
     object that the mask caught. A part smaller than FULL_SHARE of the largest must be proportionally nearer: crumbs
-    off the surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE never stay.
+    off the surface are more often a mask's rim or wrong depth than a piece of the target. Crumbs under PART_SHARE
+    never stay.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(surface.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     areas = stats[:, cv2.CC_STAT_AREA].copy()

@@ -27,7 +27,7 @@ class Batch:
         positions [B,L], mask bool [B,1,L,L] (True: may attend).
         labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
-        masks [n,l,l] soft targets; valid: (rows, columns) of l x l inside the picture.
+        masks [n,l,l] soft targets; target_kind, target_color [n], -1 where a mask holds several objects; valid: (rows, columns) of l x l inside the picture.
         category, color [B,h,h].
     """
 
@@ -40,6 +40,8 @@ class Batch:
     labels: Tensor
     seg_places: Tensor
     masks: Tensor
+    target_kind: Tensor
+    target_color: Tensor
     valid: tuple[int, int]
     category: Tensor
     color: Tensor
@@ -95,6 +97,8 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
         labels=tensor(labels),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
+        target_kind=tensor(np.concatenate([s.target_kind for s in samples])),
+        target_color=tensor(np.concatenate([s.target_color for s in samples])),
         valid=samples[0].valid,
         category=tensor(np.stack([s.category for s in samples])),
         color=tensor(np.stack([s.color for s in samples])),

@@ -14,29 +14,40 @@ from lisa_ros.training.batch import Batch
 class Objective(nn.Module):
     """Losses of a batch.
 
-    The mask losses are taken on the decoder's own grid against area-averaged targets (the reference upsamples to the picture's size first:
-    the same sums at a fraction of the cost; see `loss at picture size` in docs/training.md).
+    The mask losses are taken on the decoder's own grid against area-averaged targets (the reference upsamples to the picture's size first;
+    see "loss at picture size" in docs/training.md).
 
     Args:
-        dense: heads of the warm-up, or None.
-        dense_weight: weight of the warm-up's loss beside the paper's.
-        only_dense: train the towers alone (no language model, no mask decoder).
+        warmup: heads and named prompts of the warm-up, or None.
     """
 
-    def __init__(self, lisa: Lisa, dense: DenseHeads | None = None) -> None:
+    def __init__(self, lisa: Lisa, warmup: WarmUp | None = None) -> None:
         super().__init__()
         self.lisa = lisa
-        self.dense = dense
+        self.warmup = warmup
 
-    def forward(self, batch: Batch, dense_weight: float = 0.0, only_dense: bool = False) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, dense_weight: float = 0.0, align_weight: float = 0.0, only_vision: bool = False
+    ) -> dict[str, Tensor]:
+        """Losses by name; "loss" is their weighted sum.
+
+        Args:
+            dense_weight: weight of the dense heads' loss beside the paper's.
+            align_weight: weight of the pull of each mask prompt towards the named prompt of its target.
+            only_vision: train towers and mask decoder alone: masks are prompted with the target's name, no language model.
+        """
         lisa = self.lisa
         patches = lisa.look(batch.clip)
         embedding = lisa.sam.image_encoder(batch.sam)
+        row, place = batch.seg_places.unbind(1)
         losses: dict[str, Tensor] = {}
-        if self.dense is not None and (dense_weight or only_dense):
-            losses["dense"] = self.dense(patches, embedding, batch)
-        if only_dense:
-            losses["loss"] = losses["dense"]
+        if self.warmup is not None and (dense_weight or only_vision):
+            losses["dense"] = self.warmup.dense(patches, embedding, batch)
+        if only_vision:
+            named = batch.target_kind >= 0
+            prompts = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named])
+            self._mask_losses(losses, lisa.sam.masks(embedding[row[named]], prompts), batch.masks[named], batch.valid)
+            losses["loss"] = losses["dense"] + BCE_WEIGHT * losses["bce"] + DICE_WEIGHT * losses["dice"]
             return losses
         tokens = lisa.model.embed_tokens
         inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
@@ -44,34 +55,50 @@ class Objective(nn.Module):
         hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
-        row, place = batch.seg_places.unbind(1)
-        logits = lisa.sam.masks(embedding[row], lisa.mask_prompt(hidden[row, place]))
-        rows, columns = batch.valid
-        logits, targets = logits[:, :rows, :columns], batch.masks[:, :rows, :columns]
-        losses["bce"], losses["dice"] = bce_loss(logits, targets), dice_loss(logits, targets)
+        prompts = lisa.mask_prompt(hidden[row, place])
+        self._mask_losses(losses, lisa.sam.masks(embedding[row], prompts), batch.masks, batch.valid)
         losses["loss"] = CE_WEIGHT * losses["ce"] + BCE_WEIGHT * losses["bce"] + DICE_WEIGHT * losses["dice"]
         if "dense" in losses:
             losses["loss"] = losses["loss"] + dense_weight * losses["dense"]
+        if self.warmup is not None and align_weight:
+            named = batch.target_kind >= 0
+            goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
+            losses["align"] = F.mse_loss(prompts[named], goal)
+            losses["loss"] = losses["loss"] + align_weight * losses["align"]
         return losses
 
+    @staticmethod
+    def _mask_losses(losses: dict[str, Tensor], logits: Tensor, targets: Tensor, valid: tuple[int, int]) -> None:
+        rows, columns = valid
+        logits, targets = logits[:, :rows, :columns], targets[:, :rows, :columns]
+        losses["bce"], losses["dice"] = bce_loss(logits, targets), dice_loss(logits, targets)
 
-class DenseHeads(nn.Module):
-    """Kind and colour of the object under each cell, read linearly off both towers. Used in training only, never shipped.
 
-    Each feature cell predicts ``fine`` x ``fine`` cells of the class map, so small objects count although the grid is coarse.
+class WarmUp(nn.Module):
+    """What teaches the towers and the mask decoder before the language model can. Used in training only, never shipped.
+
+    Kind and colour of the object under each cell are read linearly off both towers; each feature cell predicts ``fine`` x ``fine`` cells of the
+    class map, so small objects count although the grid is coarse. And every kind and colour has an embedding: their sum is a mask prompt that
+    names an object, which the mask decoder learns to follow and which the language model's prompts are later pulled towards.
     """
 
-    def __init__(self, patch_width: int, sam_width: int, kinds: int, colors: int, fine: int = 2) -> None:
+    def __init__(self, patch_width: int, prompt_width: int, kinds: int, colors: int, fine: int = 2) -> None:
         super().__init__()
         self.sizes, self.fine = (kinds, colors), fine
         out = (kinds + colors) * fine * fine
         self.patches = nn.Conv2d(patch_width, out, 1)
-        self.sam = nn.Conv2d(sam_width, out, 1)
+        self.sam = nn.Conv2d(prompt_width, out, 1)
+        self.kind_prompt = nn.Embedding(kinds, prompt_width)
+        self.color_prompt = nn.Embedding(colors, prompt_width)
         weight = torch.ones(kinds + colors)
         weight[[0, kinds]] = 0.2  # most cells are background
         self.register_buffer("weight", weight, persistent=False)
 
-    def forward(self, patches: Tensor, embedding: Tensor, batch: Batch) -> Tensor:
+    def named_prompts(self, kind: Tensor, color: Tensor) -> Tensor:
+        """Mask prompts [n,prompt_width] of classes [n]."""
+        return self.kind_prompt(kind) + self.color_prompt(color)
+
+    def dense(self, patches: Tensor, embedding: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers."""
         side = int(patches.shape[1] ** 0.5)
         grid = patches.transpose(1, 2).unflatten(2, (side, side))

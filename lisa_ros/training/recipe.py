@@ -23,7 +23,8 @@ class Stage:
     Attributes:
         images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
-        only_dense: warm the towers up with the dense heads alone. dense_weight: their weight beside the paper's losses.
+        only_vision: warm towers and mask decoder up, without the language model. dense_weight, align_weight: weights of the warm-up's
+            losses beside the paper's.
     """
 
     name: str
@@ -33,8 +34,9 @@ class Stage:
     questions: int = 8
     warmup: int = 100
     decay: float = 0.3
-    only_dense: bool = False
+    only_vision: bool = False
     dense_weight: float = 0.0
+    align_weight: float = 0.0
 
     @property
     def updates(self) -> int:

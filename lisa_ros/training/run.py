@@ -22,7 +22,7 @@ from lisa_ros.model.checkpoint import save_checkpoint
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.batch import collate
-from lisa_ros.training.objective import DenseHeads, Objective
+from lisa_ros.training.objective import WarmUp, Objective
 from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.samples import SyntheticSamples
 from lisa_ros.training.vocabulary import write_tokenizer
@@ -54,8 +54,8 @@ class Trainer:
         torch.nn.init.trunc_normal_(self.lisa.sam.image_encoder.pos_embed, std=0.02)
         for name, parameter in self.lisa.named_parameters():
             parameter.requires_grad_(not any(part in name for part in UNUSED))
-        dense = DenseHeads(self.config.language.hidden_size, self.config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
-        self.objective = Objective(self.lisa, dense)
+        warmup = WarmUp(self.config.language.hidden_size, self.config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+        self.objective = Objective(self.lisa, warmup)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.objective.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
         )
@@ -86,7 +86,7 @@ class Trainer:
         while self.update < stage.updates:
             for group in self.optimizer.param_groups:
                 group["lr"] = stage.rate(self.update)
-            losses = wrapped(next(loader).to(self.accelerator.device), stage.dense_weight, stage.only_dense)
+            losses = wrapped(next(loader).to(self.accelerator.device), stage.dense_weight, stage.align_weight, stage.only_vision)
             if not torch.isfinite(losses["loss"]):
                 raise FloatingPointError(f"the loss of update {self.update} of stage {stage.name} is not finite; {self.out} holds the last good state")
             self.accelerator.backward(losses["loss"])

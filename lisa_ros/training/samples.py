@@ -16,6 +16,7 @@ from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.model.prompt import CONVERSATIONS, user_turn
 from lisa_ros.model.tokenizer import SEG, LisaTokenizer
 from scannet_tools.synthetic.export import SHARD, read_shard
+from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
 
 
@@ -28,6 +29,7 @@ class Sample:
         prompts: ids of each question's prompt up to "ASSISTANT:". answers: ids of each answer, </s> included.
         masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid.
         has_target: bool [q].
+        target_kind, target_color: int64 [n], class of the object behind each mask; -1 when the mask holds several objects.
         valid: (rows, columns) of the decoder's grid that lie inside the picture.
         category, color: int64 [l/2,l/2] classes for the dense warm-up, -1 outside the picture.
     """
@@ -38,6 +40,8 @@ class Sample:
     answers: list[list[int]]
     masks: np.ndarray
     has_target: np.ndarray
+    target_kind: np.ndarray
+    target_color: np.ndarray
     valid: tuple[int, int]
     category: np.ndarray
     color: np.ndarray
@@ -102,7 +106,12 @@ def make_sample(frame, config: LisaConfig, tokenizer: LisaTokenizer, count: int,
     valid = sam_resize_shape(*frame.color.shape[:2], grid)
     chosen = rng.permutation(len(frame.questions))[:count]
     conversation = CONVERSATIONS[config.conversation]
-    prompts, answers, masks, has_target = [], [], [], []
+    prompts, answers, masks, has_target, named = [], [], [], [], []
+    color_of = np.zeros(256, np.int64)
+    kind_of = np.zeros(256, np.int64)
+    for item in frame.objects:
+        color_of[item["id"]] = 1 + COLORS.index(item["color"])
+        kind_of[item["id"]] = KIND_NAMES.index(item["kind"])
     for index in chosen:
         question = frame.questions[index]
         turn = user_turn(question.text, config.query_template)
@@ -114,9 +123,9 @@ def make_sample(frame, config: LisaConfig, tokenizer: LisaTokenizer, count: int,
         has_target.append(bool(question.targets))
         if question.targets:
             masks.append(shrink(np.isin(frame.instance, question.targets), valid, grid))
-    color_of = np.zeros(256, np.int64)
-    for item in frame.objects:
-        color_of[item["id"]] = 1 + list(COLORS).index(item["color"])
+            target = question.targets[0]
+            named.append((kind_of[target], color_of[target]) if len(question.targets) == 1 else (-1, -1))
+    target_kind, target_color = np.array(named, np.int64).reshape(-1, 2).T
     return Sample(
         clip=inputs.clip,
         sam=inputs.sam,
@@ -124,6 +133,8 @@ def make_sample(frame, config: LisaConfig, tokenizer: LisaTokenizer, count: int,
         answers=answers,
         masks=np.stack(masks) if masks else np.zeros((0, grid, grid), np.float32),
         has_target=np.array(has_target),
+        target_kind=target_kind,
+        target_color=target_color,
         valid=valid,
         category=classes(frame.category, valid, grid),
         color=classes(color_of[frame.instance], valid, grid),

@@ -8,7 +8,7 @@ from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.batch import collate
-from lisa_ros.training.objective import DenseHeads, Objective
+from lisa_ros.training.objective import Objective, WarmUp
 from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.samples import make_sample
 from lisa_ros.training.vocabulary import write_tokenizer
@@ -109,18 +109,29 @@ def test_masks_cover_what_the_instance_covers(lisa, tokenizer):
 def test_a_few_updates_lower_every_loss(tokenizer):
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
-    objective = Objective(lisa, DenseHeads(32, 16, 40, 12))
+    objective = Objective(lisa, WarmUp(32, 16, 40, 12))
     batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
     history = []
     for _ in range(100):
-        losses = objective(batch, dense_weight=1.0)
+        losses = objective(batch, dense_weight=1.0, align_weight=1.0)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
         history.append({name: value.item() for name, value in losses.items()})
-    for name in ("ce", "bce", "dice", "dense"):
+    for name in ("ce", "bce", "dice", "dense", "align"):
         assert history[-1][name] < 0.8 * history[0][name], name
+
+
+def test_the_vision_stage_needs_no_language(tokenizer):
+    torch.manual_seed(1)
+    lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
+    objective = Objective(lisa, WarmUp(32, 16, 40, 12))
+    losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), only_vision=True)
+    losses["loss"].backward()
+    assert set(losses) == {"dense", "bce", "dice", "loss"}
+    assert lisa.sam.mask_decoder.mask_tokens.weight.grad is not None and objective.warmup.kind_prompt.weight.grad is not None
+    assert lisa.model.layers[0].self_attn.q_proj.weight.grad is None
 
 
 def test_the_rate_rises_stays_and_falls():

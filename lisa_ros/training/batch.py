@@ -28,6 +28,7 @@ class Batch:
         labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
         masks [n,l,l] soft targets; target_kind, target_color [n], -1 where a mask holds several objects; valid: (rows, columns) of l x l inside the picture.
+        named_masks [m,l,l], named_kind [m], named_color [m], named_row [m]: objects to be masked by name, and their picture.
         category, color [B,h,h].
     """
 
@@ -42,6 +43,10 @@ class Batch:
     masks: Tensor
     target_kind: Tensor
     target_color: Tensor
+    named_masks: Tensor
+    named_kind: Tensor
+    named_color: Tensor
+    named_row: Tensor
     valid: tuple[int, int]
     category: Tensor
     color: Tensor
@@ -99,6 +104,10 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
         masks=tensor(np.concatenate([s.masks for s in samples])),
         target_kind=tensor(np.concatenate([s.target_kind for s in samples])),
         target_color=tensor(np.concatenate([s.target_color for s in samples])),
+        named_masks=tensor(np.concatenate([s.named_masks for s in samples])),
+        named_kind=tensor(np.concatenate([s.named_kind for s in samples])),
+        named_color=tensor(np.concatenate([s.named_color for s in samples])),
+        named_row=tensor(np.repeat(np.arange(len(samples)), [len(s.named_kind) for s in samples])),
         valid=samples[0].valid,
         category=tensor(np.stack([s.category for s in samples])),
         color=tensor(np.stack([s.color for s in samples])),

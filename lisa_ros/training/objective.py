@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_loss, bce_loss, dice_loss
 from lisa_ros.training.batch import Batch
+from lisa_ros.training.recipe import Stage
 
 
 class Objective(nn.Module):
@@ -18,7 +19,7 @@ class Objective(nn.Module):
     see "loss at picture size" in docs/training.md).
 
     Args:
-        warmup: heads and named prompts of the warm-up, or None.
+        warmup: heads and named prompts of the warm-up; None for stages of the whole model without its losses.
     """
 
     def __init__(self, lisa: Lisa, warmup: WarmUp | None = None) -> None:
@@ -26,51 +27,45 @@ class Objective(nn.Module):
         self.lisa = lisa
         self.warmup = warmup
 
-    def forward(
-        self, batch: Batch, dense_weight: float = 0.0, align_weight: float = 0.0, only_vision: bool = False
-    ) -> dict[str, Tensor]:
-        """Losses by name; "loss" is their weighted sum.
-
-        Args:
-            dense_weight: weight of the dense heads' loss beside the paper's.
-            align_weight: weight of the pull of each mask prompt towards the named prompt of its target.
-            only_vision: train towers and mask decoder alone: masks are prompted with the target's name, no language model.
-        """
-        lisa = self.lisa
-        patches = lisa.look(batch.clip)
-        embedding = lisa.sam.image_encoder(batch.sam)
-        row, place = batch.seg_places.unbind(1)
+    def forward(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        """Losses by name, of the parts that ``stage`` trains; "loss" is their weighted sum."""
         losses: dict[str, Tensor] = {}
-        if self.warmup is not None and (dense_weight or only_vision):
+        patches = self.lisa.look(batch.clip)
+        embedding = None if stage.part == "language" else self.lisa.sam.image_encoder(batch.sam)
+        if stage.part == "vision":
+            prompts = self.warmup.named_prompts(batch.named_kind, batch.named_color)
+            self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
+        else:
+            prompts = self._read(losses, batch, patches)
+            if stage.part == "whole":
+                self._mask_losses(losses, embedding[batch.seg_places[:, 0]], prompts, batch.masks, batch.valid)
+            if stage.align_weight:
+                named = batch.target_kind >= 0
+                goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
+                losses["align"] = F.mse_loss(prompts[named], goal)
+        if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
-        if only_vision:
-            named = batch.target_kind >= 0
-            prompts = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named])
-            self._mask_losses(losses, lisa.sam.masks(embedding[row[named]], prompts), batch.masks[named], batch.valid)
-            losses["loss"] = losses["dense"] + BCE_WEIGHT * losses["bce"] + DICE_WEIGHT * losses["dice"]
-            return losses
+        weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
+        losses["loss"] = sum(weights[name] * value for name, value in losses.items())
+        return losses
+
+    def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor) -> Tensor:
+        """Put the answers' cross entropy into ``losses``; returns the mask prompts [n,out_dim]."""
+        lisa = self.lisa
         tokens = lisa.model.embed_tokens
         inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
         bias = torch.zeros(batch.mask.shape, dtype=inputs.dtype, device=inputs.device).masked_fill_(~batch.mask, float("-inf"))
         hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
-        prompts = lisa.mask_prompt(hidden[row, place])
-        self._mask_losses(losses, lisa.sam.masks(embedding[row], prompts), batch.masks, batch.valid)
-        losses["loss"] = CE_WEIGHT * losses["ce"] + BCE_WEIGHT * losses["bce"] + DICE_WEIGHT * losses["dice"]
-        if "dense" in losses:
-            losses["loss"] = losses["loss"] + dense_weight * losses["dense"]
-        if self.warmup is not None and align_weight:
-            named = batch.target_kind >= 0
-            goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
-            losses["align"] = F.mse_loss(prompts[named], goal)
-            losses["loss"] = losses["loss"] + align_weight * losses["align"]
-        return losses
+        row, place = batch.seg_places.unbind(1)
+        return lisa.mask_prompt(hidden[row, place])
 
-    @staticmethod
-    def _mask_losses(losses: dict[str, Tensor], logits: Tensor, targets: Tensor, valid: tuple[int, int]) -> None:
+    def _mask_losses(
+        self, losses: dict[str, Tensor], embedding: Tensor, prompts: Tensor, targets: Tensor, valid: tuple[int, int]
+    ) -> None:
         rows, columns = valid
-        logits, targets = logits[:, :rows, :columns], targets[:, :rows, :columns]
+        logits, targets = self.lisa.sam.masks(embedding, prompts)[:, :rows, :columns], targets[:, :rows, :columns]
         losses["bce"], losses["dice"] = bce_loss(logits, targets), dice_loss(logits, targets)
 
 
@@ -98,11 +93,12 @@ class WarmUp(nn.Module):
         """Mask prompts [n,prompt_width] of classes [n]."""
         return self.kind_prompt(kind) + self.color_prompt(color)
 
-    def dense(self, patches: Tensor, embedding: Tensor, batch: Batch) -> Tensor:
-        """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers."""
+    def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:
+        """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers (CLIP's alone without ``embedding``)."""
         side = int(patches.shape[1] ** 0.5)
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
-        return self._loss(self.sam(embedding), batch, padded_below=True) + self._loss(self.patches(grid), batch, padded_below=False)
+        loss = self._loss(self.patches(grid), batch, padded_below=False)
+        return loss if embedding is None else loss + self._loss(self.sam(embedding), batch, padded_below=True)
 
     def _loss(self, scores: Tensor, batch: Batch, padded_below: bool) -> Tensor:
         scores = F.pixel_shuffle(scores, self.fine).float()

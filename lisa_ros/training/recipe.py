@@ -12,6 +12,9 @@ from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
 from lisa_ros.model.sam import SamConfig
 
 
+PARTS = ("vision", "language", "whole")
+
+
 class RecipeError(ValueError):
     """A recipe cannot be used; the message names the file and the key."""
 
@@ -23,8 +26,10 @@ class Stage:
     Attributes:
         images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
-        only_vision: warm towers and mask decoder up, without the language model. dense_weight, align_weight: weights of the warm-up's
-            losses beside the paper's.
+        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
+            prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
+        names: objects a picture whose masks are asked for by name ("vision").
+        dense_weight, align_weight: weights of the warm-up's losses (for "whole": beside the paper's).
     """
 
     name: str
@@ -34,9 +39,14 @@ class Stage:
     questions: int = 8
     warmup: int = 100
     decay: float = 0.3
-    only_vision: bool = False
+    part: str = "whole"
+    names: int = 0
     dense_weight: float = 0.0
     align_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
 
     @property
     def updates(self) -> int:

@@ -74,7 +74,7 @@ class Trainer:
         world = self.accelerator.num_processes
         share = stage.batch // world
         samples = SyntheticSamples(
-            self.data, self.config, self.tokenizer, questions=stage.questions, seed=self.recipe.seed + self.stage_index,
+            self.data, self.config, self.tokenizer, questions=stage.questions, names=stage.names, seed=self.recipe.seed + self.stage_index,
             rank=self.accelerator.process_index, world=world, skip=self.update * share,
         )  # fmt: skip
         seg = self.tokenizer.seg_id
@@ -86,7 +86,7 @@ class Trainer:
         while self.update < stage.updates:
             for group in self.optimizer.param_groups:
                 group["lr"] = stage.rate(self.update)
-            losses = wrapped(next(loader).to(self.accelerator.device), stage.dense_weight, stage.align_weight, stage.only_vision)
+            losses = wrapped(next(loader).to(self.accelerator.device), stage)
             if not torch.isfinite(losses["loss"]):
                 raise FloatingPointError(f"the loss of update {self.update} of stage {stage.name} is not finite; {self.out} holds the last good state")
             self.accelerator.backward(losses["loss"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +17,10 @@ from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.model.prompt import CONVERSATIONS, user_turn
 from lisa_ros.model.tokenizer import SEG, LisaTokenizer
-from scannet_tools.synthetic.export import SHARD, read_shard
+from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
+from scannet_tools.synthetic.questions import MIN_SHARE
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Sample:
         masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid.
         has_target: bool [q].
         target_kind, target_color: int64 [n], class of the object behind each mask; -1 when the mask holds several objects.
+        named_masks [m,l,l], named_kind [m], named_color [m]: objects that no other in view shares kind and colour with.
         valid: (rows, columns) of the decoder's grid that lie inside the picture.
         category, color: int64 [l/2,l/2] classes for the dense warm-up, -1 outside the picture.
     """
@@ -42,6 +46,9 @@ class Sample:
     has_target: np.ndarray
     target_kind: np.ndarray
     target_color: np.ndarray
+    named_masks: np.ndarray
+    named_kind: np.ndarray
+    named_color: np.ndarray
     valid: tuple[int, int]
     category: np.ndarray
     color: np.ndarray
@@ -51,7 +58,7 @@ class SyntheticSamples(IterableDataset):
     """Endless, seeded stream over the shards of a directory; every pass is shuffled anew.
 
     Args:
-        questions: questions drawn per picture.
+        questions, names: questions and named objects drawn per picture.
         rank, world: this process' share of the shards.
     """
 
@@ -62,13 +69,14 @@ class SyntheticSamples(IterableDataset):
         tokenizer: LisaTokenizer,
         *,
         questions: int,
+        names: int = 0,
         seed: int,
         rank: int = 0,
         world: int = 1,
         skip: int = 0,
     ) -> None:
         self.directory, self.config, self.tokenizer = Path(directory), config, tokenizer
-        self.questions, self.seed, self.rank, self.world = questions, seed, rank, world
+        self.questions, self.names, self.seed, self.rank, self.world = questions, names, seed, rank, world
         self.skip = skip  # samples of this stream already trained on: an equal stream goes on behind them
 
     def shards(self) -> list[Path]:
@@ -95,17 +103,22 @@ class SyntheticSamples(IterableDataset):
                     number += 1
                     if number > self.skip:
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
-                        yield make_sample(frames[position], self.config, self.tokenizer, self.questions, rng)
+                        frame = mirrored(frames[position]) if rng.random() < 0.5 else frames[position]
+                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names)
 
 
-def make_sample(frame, config: LisaConfig, tokenizer: LisaTokenizer, count: int, rng: np.random.Generator, augment: bool = True) -> Sample:
-    """A sample from one exported frame (``color``, ``instance``, ``category``, ``objects``, ``questions``)."""
+def make_sample(
+    frame: ExportedFrame, config: LisaConfig, tokenizer: LisaTokenizer, count: int, rng: np.random.Generator, *, names: int = 0, augment: bool = True
+) -> Sample:
+    """A sample of ``count`` questions and ``names`` named objects from one exported frame."""
     picture = jitter(frame.color, rng) if augment else frame.color
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
     grid = 4 * config.sam.grid
     valid = sam_resize_shape(*frame.color.shape[:2], grid)
     chosen = rng.permutation(len(frame.questions))[:count]
     conversation = CONVERSATIONS[config.conversation]
+    clear = distinct_objects(frame.objects, MIN_SHARE * frame.instance.size)
+    named_objects = [clear[i] for i in rng.permutation(len(clear))[:names]]
     prompts, answers, masks, has_target, named = [], [], [], [], []
     color_of = np.zeros(256, np.int64)
     kind_of = np.zeros(256, np.int64)
@@ -131,14 +144,37 @@ def make_sample(frame, config: LisaConfig, tokenizer: LisaTokenizer, count: int,
         sam=inputs.sam,
         prompts=prompts,
         answers=answers,
-        masks=np.stack(masks) if masks else np.zeros((0, grid, grid), np.float32),
+        masks=np.array(masks, np.float32).reshape(-1, grid, grid),
         has_target=np.array(has_target),
         target_kind=target_kind,
         target_color=target_color,
+        named_masks=np.array([shrink(frame.instance == i, valid, grid) for i in named_objects], np.float32).reshape(-1, grid, grid),
+        named_kind=kind_of[named_objects],
+        named_color=color_of[named_objects],
         valid=valid,
         category=classes(frame.category, valid, grid),
         color=classes(color_of[frame.instance], valid, grid),
     )
+
+
+def distinct_objects(objects: list[dict], pixels: float) -> list[int]:
+    """Numbers of the objects with at least ``pixels`` in view whose kind and colour no other object has."""
+    count = Counter((item["kind"], item["color"]) for item in objects if item["pixels"])
+    return [item["id"] for item in objects if item["pixels"] >= pixels and count[item["kind"], item["color"]] == 1]
+
+
+SIDES = {"left": "right", "right": "left"}
+
+
+def mirrored(frame: ExportedFrame) -> ExportedFrame:
+    """The frame in a mirror: left and right change places in the picture and in the questions."""
+
+    def swap(text: str) -> str:
+        return re.sub(r"\b(left|right)\b", lambda found: SIDES[found[0]], text)
+
+    questions = [replace(question, text=swap(question.text)) for question in frame.questions]
+    color, instance, category = (np.ascontiguousarray(image[:, ::-1]) for image in (frame.color, frame.instance, frame.category))
+    return ExportedFrame(color, instance, category, frame.objects, questions)
 
 
 def shrink(mask: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Packing several questions behind one picture changes nothing about what each of them sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.batch import collate
 from lisa_ros.training.objective import Objective, WarmUp
 from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.samples import make_sample
+from lisa_ros.training.samples import distinct_objects, make_sample, mirrored
 from lisa_ros.training.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
+from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.questions import Question
 
 TINY = Recipe(
@@ -31,6 +34,9 @@ TINY = Recipe(
                 "decoder_heads": 2, "decoder_mlp": 32, "iou_hidden": 16},
     },
 )  # fmt: skip
+
+
+PLAIN = Stage("plain", images=1, batch=1, lr=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def frame(count: int) -> ExportedFrame:
         Question("hand me the blue book, please", "explicit", (2,), "It is the blue book."),
         Question("a ladder", "absent", (), "There is no ladder here."),
     ][:count]
-    objects = [{"id": 1, "kind": "mug", "color": "red"}, {"id": 2, "kind": "book", "color": "blue"}]
+    objects = [{"id": 1, "kind": "mug", "color": "red", "pixels": 400}, {"id": 2, "kind": "book", "color": "blue", "pixels": 400}]
     return ExportedFrame(rng.integers(0, 255, (48, 64, 3), np.uint8), instance, (instance > 0).astype(np.uint8), objects, questions)
 
 
@@ -66,19 +72,19 @@ def batch_of(samples, lisa, tokenizer):
 def sample_of(questions, lisa, tokenizer):
     whole = frame(3)
     whole.questions = questions
-    return make_sample(whole, lisa.config, tokenizer, len(questions), np.random.default_rng(0), augment=False)
+    return make_sample(whole, lisa.config, tokenizer, len(questions), np.random.default_rng(0), names=2, augment=False)
 
 
 @torch.no_grad()
 def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
     objective = Objective(lisa)
     sample = sample_of(frame(3).questions, lisa, tokenizer)
-    packed = objective(batch_of([sample], lisa, tokenizer))
+    packed = objective(batch_of([sample], lisa, tokenizer), PLAIN)
     tokens = [len(answer) for answer in sample.answers]
     alone = []
     for prompt, answer in zip(sample.prompts, sample.answers):
         one = next(s for q in frame(3).questions for s in [sample_of([q], lisa, tokenizer)] if s.answers == [answer] and s.prompts == [prompt])
-        alone.append(objective(batch_of([one], lisa, tokenizer)))
+        alone.append(objective(batch_of([one], lisa, tokenizer), PLAIN))
     ce = sum(losses["ce"] * count for losses, count in zip(alone, tokens)) / sum(tokens)
     assert packed["ce"].item() == pytest.approx(ce.item(), abs=1e-5)
     for name in ("bce", "dice"):
@@ -113,8 +119,9 @@ def test_a_few_updates_lower_every_loss(tokenizer):
     batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
     history = []
+    stage = replace(PLAIN, dense_weight=1.0, align_weight=1.0)
     for _ in range(100):
-        losses = objective(batch, dense_weight=1.0, align_weight=1.0)
+        losses = objective(batch, stage)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
@@ -123,15 +130,41 @@ def test_a_few_updates_lower_every_loss(tokenizer):
         assert history[-1][name] < 0.8 * history[0][name], name
 
 
-def test_the_vision_stage_needs_no_language(tokenizer):
+@pytest.mark.parametrize(
+    ("part", "names", "trained", "untouched"),
+    [
+        ("vision", {"dense", "bce", "dice", "loss"}, ("visual_model.mask_decoder.mask_tokens.weight", "visual_model.image_encoder.pos_embed"), "layers.0.self_attn.q_proj.weight"),
+        ("language", {"dense", "ce", "align", "loss"}, ("layers.0.self_attn.q_proj.weight", "text_hidden_fcs.0.0.weight"), "visual_model.image_encoder.pos_embed"),
+    ],
+)
+def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenizer):
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
     objective = Objective(lisa, WarmUp(32, 16, 40, 12))
-    losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), only_vision=True)
+    stage = replace(PLAIN, part=part, dense_weight=1.0, align_weight=1.0)
+    losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), stage)
     losses["loss"].backward()
-    assert set(losses) == {"dense", "bce", "dice", "loss"}
-    assert lisa.sam.mask_decoder.mask_tokens.weight.grad is not None and objective.warmup.kind_prompt.weight.grad is not None
-    assert lisa.model.layers[0].self_attn.q_proj.weight.grad is None
+    assert set(losses) == names
+    gradients = {name: parameter.grad for name, parameter in lisa.model.named_parameters()}
+    assert all(gradients[name] is not None for name in trained) and gradients[untouched] is None
+
+
+def test_named_objects_are_those_no_other_resembles(lisa, tokenizer):
+    twins = [{"id": i, "kind": "mug", "color": "red", "pixels": 900} for i in (1, 2)]
+    book = {"id": 3, "kind": "book", "color": "blue", "pixels": 900}
+    assert distinct_objects([*twins, book, {**book, "id": 4, "color": "red", "pixels": 9}], 100) == [3]
+    sample = sample_of(frame(2).questions, lisa, tokenizer)
+    assert sorted(sample.named_kind) == sorted(KIND_NAMES.index(name) for name in ("mug", "book"))
+    assert sample.named_masks.shape == (2, *sample.masks.shape[1:]) and (sample.named_masks.sum((1, 2)) > 0).all()
+
+
+def test_a_mirrored_frame_swaps_left_and_right():
+    whole = frame(2)
+    whole.questions = [Question("the mug left of the book on the right", "relational", (1,), "It is the red mug.")]
+    mirror = mirrored(whole)
+    assert mirror.questions[0].text == "the mug right of the book on the left"
+    assert (mirror.instance == whole.instance[:, ::-1]).all() and (mirror.color == whole.color[:, ::-1]).all()
+    assert mirrored(mirror).questions == whole.questions
 
 
 def test_the_rate_rises_stays_and_falls():
@@ -144,6 +177,9 @@ def test_a_bad_recipe_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: []\nspeed: 3\n")
     with pytest.raises(RecipeError, match="speed"):
+        read_recipe(path)
+    path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: [{name: s, images: 1, batch: 1, lr: 1.0, part: all}]\n")
+    with pytest.raises(RecipeError, match='part "all"'):
         read_recipe(path)
     with pytest.raises(RecipeError, match="nothing.yaml"):
         read_recipe(tmp_path / "nothing.yaml")

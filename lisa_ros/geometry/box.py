@@ -10,11 +10,14 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 
 # Points the orientation is searched with, points the sides are measured with, share of the points left outside at
-# either end of each side, hull faces tried.
+# either end of each side, hull faces looked at, directions in which each is looked at (even), faces measured exactly.
 _SAMPLE = 2000
-_EXTENT_SAMPLE = 20000
+_EXTENT_SAMPLE = 10000
 _TRIM = 0.005
 _FACES = 48
+_TURNS = 24
+_TRIED = 6
+_MARGIN = 0.001  # metres more on every side, so that flat clouds are compared by their area and not all equal zero
 
 
 @dataclass
@@ -68,7 +71,7 @@ def oriented_box(points: np.ndarray) -> OrientedBox:
 def _least_volume(points: np.ndarray) -> np.ndarray:
     """A rotation [3,3] whose axes give points [N,3] a box of little volume."""
     _, axes = np.linalg.eigh(np.cov(points.T) if len(points) > 1 else np.eye(3))
-    candidates = list(axes.T)
+    candidates = axes.T
     try:
         hull = ConvexHull(points)
     except (QhullError, ValueError):  # fewer than four points, or all in one plane: any of the principal axes serves
@@ -76,15 +79,34 @@ def _least_volume(points: np.ndarray) -> np.ndarray:
     else:
         triangles = points[hull.simplices]
         areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
-        candidates += list(hull.equations[np.argsort(-areas, kind="stable")[:_FACES], :3])
+        largest = np.argsort(-areas, kind="stable")[:_FACES]
+        candidates = np.concatenate([candidates, hull.equations[largest, :3]])
         points = points[hull.vertices]
-    volume, best = min((_rectangle_across(points, axis) for axis in candidates), key=lambda found: found[0])
+    volume, best = min(
+        (_rectangle_across(points, axis) for axis in _most_promising(points, candidates)), key=lambda found: found[0]
+    )
     for _ in range(8):
         found, rotation = min((_rectangle_across(points, axis) for axis in best.T), key=lambda found: found[0])
         if found > 0.9999 * volume:
             break
         volume, best = found, rotation
     return best
+
+
+def _most_promising(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """The _TRIED of normals [K,3] whose boxes are smallest when turned in _TURNS steps only: all of them at once, which
+    takes less time than a handful of exact rectangles."""
+    helper = np.eye(3)[np.argmin(np.abs(normals), axis=1)]
+    first = np.cross(normals, helper)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(normals, first)
+    angles = np.arange(_TURNS) * (np.pi / _TURNS)  # half a turn: the second half of the directions lies across the first
+    across = np.cos(angles)[:, None, None] * first + np.sin(angles)[:, None, None] * second
+    along = np.concatenate([normals[None], across]) @ points.T  # [1 + turns, K, N]
+    spans = along.max(axis=2) - along.min(axis=2) + _MARGIN
+    half = _TURNS // 2
+    volumes = spans[0] * (spans[1 : 1 + half] * spans[1 + half :]).min(axis=0)
+    return normals[np.argsort(volumes, kind="stable")[:_TRIED]]
 
 
 def _rectangle_across(points: np.ndarray, normal: np.ndarray) -> tuple[float, np.ndarray]:
@@ -98,8 +120,7 @@ def _rectangle_across(points: np.ndarray, normal: np.ndarray) -> tuple[float, np
     turned = np.cos(angle) * first + np.sin(angle) * second
     rotation = np.stack([turned, _cross(normal, turned), normal], axis=1)
     along = points @ normal
-    # a millimetre more on every side, so that flat clouds are compared by their area and not all equal zero
-    return float((size[0] + 0.001) * (size[1] + 0.001) * (np.ptp(along) + 0.001)), rotation
+    return float((size[0] + _MARGIN) * (size[1] + _MARGIN) * (np.ptp(along) + _MARGIN)), rotation
 
 
 def _without_outliers(points: np.ndarray) -> np.ndarray:

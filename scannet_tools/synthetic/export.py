@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,21 +88,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1000, help=f"frames, rounded up to whole shards of {SHARD}")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     firsts = range(options.start, options.start + options.count, SHARD)
     todo = [first for first in firsts if not (options.out / f"frames_{first:07d}.npz").is_file()]
     jobs = [(options.out, options.split, first, SHARD, options.width, options.height) for first in todo]
-    with tqdm(total=len(firsts), initial=len(firsts) - len(todo), unit="shard", disable=None) as bar:
-        if options.workers <= 1:
-            for job in jobs:
-                write_shard(*job)
-                bar.update()
-        else:
-            with ProcessPoolExecutor(options.workers) as pool:
-                for _ in pool.map(write_shard, *zip(*jobs)) if jobs else ():
-                    bar.update()
+    # a process a core, each with one thread: threads of several processes on the same cores cost more than they give
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with (
+        tqdm(total=len(firsts), initial=len(firsts) - len(todo), unit="shard", disable=None) as bar,
+        ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), cv2.setNumThreads, (1,)) as pool,
+    ):
+        for written in as_completed([pool.submit(write_shard, *job) for job in jobs]):
+            written.result()
+            bar.update()
     return 0
 
 

@@ -97,7 +97,7 @@ class Trainer:
             bar.update()
             for name, value in losses.items():
                 means[name] = 0.97 * means.get(name, value.item()) + 0.03 * value.item()
-            if self.update % 20 == 0 and self.accelerator.is_main_process:
+            if (self.update % 20 == 0 or self.update == stage.updates) and self.accelerator.is_main_process:
                 rate = (self.update - first) * stage.batch / (time.time() - started)
                 row = {"stage": stage.name, "update": self.update, **{k: round(v, 4) for k, v in means.items()}, "images_per_s": round(rate, 2)}
                 with open(self.out / "log.jsonl", "a", encoding="utf-8") as log:

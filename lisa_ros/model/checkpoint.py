@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lisa_ros.model.config import CheckpointError, LisaConfig, VisionConfig, parse_config, read_config_json
+from lisa_ros.model.config import CheckpointError, VisionConfig, parse_config, read_config_json
 from lisa_ros.model.lisa import Lisa, llama_config
 from lisa_ros.model.tokenizer import LisaTokenizer, TokenizerError
 

@@ -11,7 +11,6 @@ import yaml
 from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
 from lisa_ros.model.sam import SamConfig
 
-
 PARTS = ("vision", "language", "whole")
 
 

@@ -22,7 +22,7 @@ from lisa_ros.model.checkpoint import save_checkpoint
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.batch import collate
-from lisa_ros.training.objective import WarmUp, Objective
+from lisa_ros.training.objective import Objective, WarmUp
 from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.samples import SyntheticSamples
 from lisa_ros.training.vocabulary import write_tokenizer

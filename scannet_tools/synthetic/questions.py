@@ -115,7 +115,7 @@ class Asker:
                         made.append(Question(self._explicit_text(f"{thing} on the {anchor.kind}"), "relational", (view.id,), answer))
                     continue
                 for side, sign in (("left", -1), ("right", 1)):
-                    def lies(other: View) -> bool:
+                    def lies(other: View, sign: int = sign, anchor: View = anchor) -> bool:
                         return sign * (other.u - anchor.u) > margin
                     if lies(view) and all(sign * (twin.u - anchor.u) < -margin for twin in twins) and (twins or self.rng.random() < 0.15):
                         made.append(Question(self._explicit_text(f"{self._called(view.kind)} {side} of the {anchor.kind}"), "relational", (view.id,), answer))

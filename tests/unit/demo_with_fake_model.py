@@ -8,8 +8,8 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS / "ros"), os.environ.get("PYTHONPATH", "")])
 
-from lisa_ros.cli.demo import processes
-from lisa_ros.cli.main import main
+from lisa_ros.cli.demo import processes  # noqa: E402
+from lisa_ros.cli.main import main  # noqa: E402
 
 start = processes.ros_process
 FAKE = {"lisa_ros.node.main": "fake_node"}

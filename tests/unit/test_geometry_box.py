@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analytic_scene import BOX, make_scene
 from scipy.spatial.transform import Rotation
 
 from lisa_ros.geometry import Cloud, lift, oriented_box, read_ply, write_ply
-
-from analytic_scene import BOX, make_scene
 
 
 def full_box(rng, size, rotation, center, count=20000):

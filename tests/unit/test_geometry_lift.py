@@ -5,11 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from analytic_scene import BOX, FLOOR, POLE, SPHERE, make_scene
 from scipy.spatial import cKDTree
 
 from lisa_ros.geometry import Camera, depth_to_metres, lift, resample
-
-from analytic_scene import BOX, FLOOR, POLE, SPHERE, make_scene
 
 NAIVE = {"remove_flying_pixels": False, "largest_cluster": False, "denoise": False}
 

@@ -54,4 +54,4 @@ def test_a_directory_without_tokenizer_is_named(tmp_path):
 def test_a_plain_language_model_has_no_seg(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes((CHECKPOINT / "tokenizer.model").read_bytes())
     with pytest.raises(TokenizerError, match=r"no \[SEG\]"):
-        LisaTokenizer.from_directory(tmp_path).seg_id
+        _ = LisaTokenizer.from_directory(tmp_path).seg_id

@@ -54,7 +54,7 @@ def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypa
     for updates in (2, 4):  # in the first stage after its first saved state, and in a later one
         calls = 0
 
-        def cut(*arguments, collate=run.collate):
+        def cut(*arguments, collate=run.collate, updates=updates):
             nonlocal calls
             calls += 1
             if calls > updates:

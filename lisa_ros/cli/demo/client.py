@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class Client:
         self._last: dict[str, Any] = {}
         self._subscriptions = [self._node.create_subscription(SegmentationResult, "/lisa/result", self._results.append, qos)]
         for topic, kind in (("mask", Image), ("instances", Image), ("overlay", Image), ("points", PointCloud2)):
-            keep = lambda message, topic=topic: self._last.__setitem__(topic, message)
+            keep = partial(self._last.__setitem__, topic)
             self._subscriptions.append(self._node.create_subscription(kind, f"/lisa/{topic}", keep, qos))
 
     def ready(self) -> bool:

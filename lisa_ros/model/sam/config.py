@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-
 @dataclass(frozen=True)
 class SamConfig:
     """Defaults are ViT-H at 1024 pixels, the SAM of every published LISA."""

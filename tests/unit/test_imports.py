@@ -25,11 +25,6 @@ MAY_IMPORT = {
     "scannet_tools": {"geometry"},
     "cli": {"geometry", "sources", "perception", "engine", "model", "overlay", "training", "evaluation", "scannet_tools"},
 }
-# The few imports that point up, each with its reason.
-EXCEPTIONS = {
-    # the 3D scores ask perception, imported when called (test_what_an_import_loads holds that)
-    ("scannet_tools/evaluate.py", "lisa_ros.perception"),
-}
 # Third-party packages that end at a door -> the parts behind it. `cli` reports versions and reads headers of weight files with torch;
 # `evaluation` waits for the GPU before it stops a clock.
 CONFINED = {
@@ -91,8 +86,6 @@ def test_imports_point_down(part):
             continue
         for line, module in imports_of(path):
             target = part_of(module)
-            if (str(path.relative_to(ROOT)), module.rpartition(".")[0]) in EXCEPTIONS:
-                continue
             if target not in {None, part} | MAY_IMPORT[part]:
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
     assert not wrong, "imports that point up:\n" + "\n".join(wrong)

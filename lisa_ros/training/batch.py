@@ -26,6 +26,7 @@ class Batch:
         before [B,a], after [B,b] token ids around the picture; L = a + patches + b.
         positions [B,L], mask bool [B,1,L,L] (True: may attend).
         labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).
+        answer_places [q,2]: (picture, index in ``after``) of the state before each answer's first token: [SEG] or not.
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
         masks [n,l,l] soft targets; target_kind, target_color [n], -1 where a mask holds several objects; valid: (rows, columns) of l x l inside the picture.
         named_masks [m,l,l], named_kind [m], named_color [m], named_row [m]: objects to be masked by name, and their picture.
@@ -39,6 +40,7 @@ class Batch:
     positions: Tensor
     mask: Tensor
     labels: Tensor
+    answer_places: Tensor
     seg_places: Tensor
     masks: Tensor
     target_kind: Tensor
@@ -71,7 +73,7 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
     positions = np.zeros((len(samples), total), np.int64)
     allowed = np.zeros((len(samples), 1, total, total), bool)
     triangle = np.tril(np.ones((total, total), bool))
-    seg_places = []
+    answer_places, seg_places = [], []
     for row, sample in enumerate(samples):
         after[row, 0] = prefix[-1]
         positions[row, : head + 1] = np.arange(head + 1)
@@ -87,6 +89,7 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
             allowed[row, 0, span, span] = triangle[: len(ids), : len(ids)]
             first = begin + len(question)
             labels[row, first - 1 : end - 1] = answer
+            answer_places.append((row, first - 1))
             seg_places += [(row, first - 1 + i) for i, token in enumerate(answer) if token == seg_id]
             begin = end
         diagonal = np.arange(head + begin, total)
@@ -100,6 +103,7 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
         positions=tensor(positions),
         mask=tensor(allowed),
         labels=tensor(labels),
+        answer_places=torch.tensor(answer_places, dtype=torch.long).reshape(-1, 2),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
         target_kind=tensor(np.concatenate([s.target_kind for s in samples])),

@@ -36,7 +36,7 @@ class Objective(nn.Module):
             prompts = self.warmup.named_prompts(batch.named_kind, batch.named_color)
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
         else:
-            prompts = self._read(losses, batch, patches)
+            prompts = self._read(losses, batch, patches, stage)
             if stage.part == "whole":
                 self._mask_losses(losses, embedding[batch.seg_places[:, 0]], prompts, batch.masks, batch.valid)
             if stage.align_weight:
@@ -45,12 +45,14 @@ class Objective(nn.Module):
                 losses["align"] = F.mse_loss(prompts[named], goal)
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
-        weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
+        warmup = {"align": stage.align_weight, "dense": stage.dense_weight, "presence": stage.presence_weight}
+        weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, **warmup}
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
-    def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor) -> Tensor:
-        """Put the answers' cross entropy into ``losses``; returns the mask prompts [n,out_dim]."""
+    def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
+        """Put the answers' cross entropy into ``losses``, and that of their first tokens, which say whether the target is there; returns the
+        mask prompts [n,out_dim]."""
         lisa = self.lisa
         tokens = lisa.model.embed_tokens
         inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
@@ -58,6 +60,9 @@ class Objective(nn.Module):
         hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
+        if stage.presence_weight:
+            row, place = batch.answer_places.unbind(1)
+            losses["presence"] = answer_loss(lisa.lm_head(hidden[row, place]), batch.labels[row, place])
         row, place = batch.seg_places.unbind(1)
         return lisa.mask_prompt(hidden[row, place])
 

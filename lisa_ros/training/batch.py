@@ -27,6 +27,7 @@ class Batch:
         positions [B,L], mask bool [B,1,L,L] (True: may attend).
         labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).
         answer_places [q,2]: (picture, index in ``after``) of the state before each answer's first token: [SEG] or not.
+        has_target [q]: which it is.
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
         masks [n,l,l] soft targets; target_kind, target_color [n], -1 where a mask holds several objects; valid: (rows, columns) of l x l inside the picture.
         named_masks [m,l,l], named_kind [m], named_color [m], named_row [m]: objects to be masked by name, and their picture.
@@ -41,6 +42,7 @@ class Batch:
     mask: Tensor
     labels: Tensor
     answer_places: Tensor
+    has_target: Tensor
     seg_places: Tensor
     masks: Tensor
     target_kind: Tensor
@@ -104,6 +106,7 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
         mask=tensor(allowed),
         labels=tensor(labels),
         answer_places=torch.tensor(answer_places, dtype=torch.long).reshape(-1, 2),
+        has_target=tensor(np.concatenate([s.has_target for s in samples])),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
         target_kind=tensor(np.concatenate([s.target_kind for s in samples])),

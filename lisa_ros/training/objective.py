@@ -11,6 +11,8 @@ from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_los
 from lisa_ros.training.batch import Batch
 from lisa_ros.training.recipe import Stage
 
+PLACES = 16  # cells a side, over SAM's square, of the grid on which a target's place is told
+
 
 class Objective(nn.Module):
     """Losses of a batch.
@@ -45,14 +47,14 @@ class Objective(nn.Module):
                 losses["align"] = F.mse_loss(prompts[named], goal)
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
-        warmup = {"align": stage.align_weight, "dense": stage.dense_weight, "presence": stage.presence_weight}
-        weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, **warmup}
+        weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
+        weights |= {"place": stage.place_weight, "presence": stage.presence_weight}
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
     def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
-        """Put the answers' cross entropy into ``losses``, and that of their first tokens, which say whether the target is there; returns the
-        mask prompts [n,out_dim]."""
+        """Put the answers' cross entropy into ``losses``, that of their first tokens, which say whether the target is there, and where it is;
+        returns the mask prompts [n,out_dim]."""
         lisa = self.lisa
         tokens = lisa.model.embed_tokens
         inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
@@ -60,8 +62,10 @@ class Objective(nn.Module):
         hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
+        row, place = batch.answer_places.unbind(1)
+        if stage.place_weight:
+            losses["place"] = self.warmup.places(hidden[row, place], batch)
         if stage.presence_weight:
-            row, place = batch.answer_places.unbind(1)
             losses["presence"] = answer_loss(lisa.lm_head(hidden[row, place]), batch.labels[row, place])
         row, place = batch.seg_places.unbind(1)
         return lisa.mask_prompt(hidden[row, place])
@@ -79,7 +83,8 @@ class WarmUp(nn.Module):
 
     Kind and colour of the object under each cell are read linearly off both towers; each feature cell predicts ``fine`` x ``fine`` cells of the
     class map, so small objects count although the grid is coarse. And every kind and colour has an embedding: their sum is a mask prompt that
-    names an object, which the mask decoder learns to follow and which the language model's prompts are later pulled towards.
+    names an object, which the mask decoder learns to follow and which the language model's prompts are later pulled towards. Where the target
+    is, or that it is nowhere, is read linearly off the language model's state before the answer: to know that, it must look at the picture.
     """
 
     def __init__(self, patch_width: int, prompt_width: int, kinds: int, colors: int, fine: int = 2) -> None:
@@ -90,6 +95,7 @@ class WarmUp(nn.Module):
         self.sam = nn.Conv2d(prompt_width, out, 1)
         self.kind_prompt = nn.Embedding(kinds, prompt_width)
         self.color_prompt = nn.Embedding(colors, prompt_width)
+        self.place = nn.Linear(patch_width, PLACES * PLACES + 1)
         weight = torch.ones(kinds + colors)
         weight[[0, kinds]] = 0.2  # most cells are background
         self.register_buffer("weight", weight, persistent=False)
@@ -104,6 +110,15 @@ class WarmUp(nn.Module):
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
         loss = self._loss(self.patches(grid), batch, padded_below=False)
         return loss if embedding is None else loss + self._loss(self.sam(embedding), batch, padded_below=True)
+
+    def places(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Mean cross entropy of the states [q,d] before the answers against how the targets' areas spread over a coarse grid; the last class is
+        "nowhere"."""
+        truth = hidden.new_zeros(len(hidden), PLACES * PLACES + 1)
+        areas = F.adaptive_avg_pool2d(batch.masks[:, None], PLACES).flatten(1)
+        truth[batch.has_target, :-1] = areas / areas.sum(1, keepdim=True).clamp(min=1e-6)
+        truth[~batch.has_target, -1] = 1.0
+        return F.cross_entropy(self.place(hidden).float(), truth)
 
     def _loss(self, scores: Tensor, batch: Batch, padded_below: bool) -> Tensor:
         scores = F.pixel_shuffle(scores, self.fine).float()

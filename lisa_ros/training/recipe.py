@@ -28,7 +28,7 @@ class Stage:
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
             prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
         names: objects a picture whose masks are asked for by name ("vision").
-        dense_weight, align_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
+        dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
     """
 
     name: str
@@ -42,6 +42,7 @@ class Stage:
     names: int = 0
     dense_weight: float = 0.0
     align_weight: float = 0.0
+    place_weight: float = 0.0
     presence_weight: float = 0.0
 
     def __post_init__(self) -> None:

@@ -99,6 +99,7 @@ def test_labels_are_the_answers_and_the_mask_state_is_before_seg(lisa, tokenizer
     assert labels[labels != IGNORE].tolist() == [token for answer in sample.answers for token in answer]
     firsts = [batch.labels[row, place].item() for row, place in batch.answer_places.tolist()]
     assert firsts == [answer[0] for answer in sample.answers]
+    assert [first == tokenizer.seg_id for first in firsts] == batch.has_target.tolist()
     for row, place in batch.seg_places.tolist():
         assert batch.labels[row, place] == tokenizer.seg_id
         assert batch.after[row, place + 1] == tokenizer.seg_id
@@ -136,14 +137,14 @@ def test_a_few_updates_lower_every_loss(tokenizer):
     ("part", "names", "trained", "untouched"),
     [
         ("vision", {"dense", "bce", "dice", "loss"}, ("visual_model.mask_decoder.mask_tokens.weight", "visual_model.image_encoder.pos_embed"), "layers.0.self_attn.q_proj.weight"),
-        ("language", {"dense", "ce", "align", "presence", "loss"}, ("layers.0.self_attn.q_proj.weight", "text_hidden_fcs.0.0.weight"), "visual_model.image_encoder.pos_embed"),
+        ("language", {"dense", "ce", "align", "place", "presence", "loss"}, ("layers.0.self_attn.q_proj.weight", "text_hidden_fcs.0.0.weight"), "visual_model.image_encoder.pos_embed"),
     ],
 )
 def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenizer):
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
     objective = Objective(lisa, WarmUp(32, 16, 40, 12))
-    stage = replace(PLAIN, part=part, dense_weight=1.0, align_weight=1.0, presence_weight=1.0)
+    stage = replace(PLAIN, part=part, dense_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0)
     losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), stage)
     losses["loss"].backward()
     assert set(losses) == names

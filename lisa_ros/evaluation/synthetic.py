@@ -106,8 +106,8 @@ def ask_frame(engine: Any, frame: Any, seed: int, *, mode: str) -> FrameRow:
     largest = largest_object(frame.instance)
     for question, said in zip(frame.questions, answers, strict=True):
         target = np.isin(frame.instance, question.targets)
-        found = len(said.masks) > 0
-        mask = said.masks.any(axis=0) if found else np.zeros_like(target)
+        mask = said.masks.any(axis=0) if len(said.masks) else np.zeros_like(target)
+        found = bool(mask.any())  # as perceive() sees it: an empty mask finds nothing
         measured, by_largest = overlap(mask, target), overlap(largest, target)
         row.questions.append(
             QuestionRow(

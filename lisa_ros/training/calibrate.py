@@ -38,14 +38,16 @@ def best_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float, floa
 
 
 def probabilities(engine: Engine, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """target_probability of present and of absent targets over validation frames."""
+    """target_probability of present and of absent targets over validation frames; 0 where the mask is empty."""
     present: list[float] = []
     absent: list[float] = []
+    engine.min_target_probability = 0.0  # ask without the threshold that is looked for
     for seed in tqdm(range(frames), unit="frame", disable=None):
         frame = make_frame(seed, split="val")
         answers = engine.ask(engine.encode(frame.color), [question.text for question in frame.questions])
         for question, answer in zip(frame.questions, answers):
-            (present if question.targets else absent).append(answer.target_probability)
+            seen = bool(answer.masks.any())  # an empty mask refuses whatever the probability
+            (present if question.targets else absent).append(answer.target_probability if seen else 0.0)
     return np.array(present), np.array(absent)
 
 

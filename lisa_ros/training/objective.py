@@ -38,23 +38,18 @@ class Objective(nn.Module):
             prompts = self.warmup.named_prompts(batch.named_kind, batch.named_color)
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
         else:
-            prompts = self._read(losses, batch, patches, stage)
-            if stage.part == "whole":
-                self._mask_losses(losses, embedding[batch.seg_places[:, 0]], prompts, batch.masks, batch.valid)
-            if stage.align_weight:
-                named = batch.target_kind >= 0
-                goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
-                losses["align"] = F.mse_loss(prompts[named], goal)
+            hidden = self._read(losses, batch, patches, stage)
+            self._follow(losses, batch, embedding, hidden, stage)
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
         weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
-        weights |= {"place": stage.place_weight, "presence": stage.presence_weight}
+        weights |= {"place": stage.place_weight, "presence": stage.presence_weight, "absent": stage.absent_weight}
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
     def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
-        """Put the answers' cross entropy into ``losses``, that of their first tokens, which say whether the target is there, and where it is;
-        returns the mask prompts [n,out_dim]."""
+        """The language model's states [B,b,d]. Puts the answers' cross entropy into ``losses``, that of their first tokens, which say whether
+        the target is there, and where it is."""
         lisa = self.lisa
         tokens = lisa.model.embed_tokens
         inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
@@ -67,8 +62,23 @@ class Objective(nn.Module):
             losses["place"] = self.warmup.places(hidden[row, place], batch)
         if stage.presence_weight:
             losses["presence"] = answer_loss(lisa.lm_head(hidden[row, place]), batch.labels[row, place])
+        return hidden
+
+    def _follow(self, losses: dict[str, Tensor], batch: Batch, embedding: Tensor | None, hidden: Tensor, stage: Stage) -> None:
+        """Losses of the mask prompts: of their masks (with an image embedding), and against the names of their targets."""
         row, place = batch.seg_places.unbind(1)
-        return lisa.mask_prompt(hidden[row, place])
+        prompts = self.lisa.mask_prompt(hidden[row, place])
+        if embedding is not None:
+            self._mask_losses(losses, embedding[row], prompts, batch.masks, batch.valid)
+        if embedding is not None and stage.absent_weight:
+            rows, columns = batch.valid
+            row, place = batch.answer_places[~batch.has_target].unbind(1)
+            logits = self.lisa.sam.masks(embedding[row], self.lisa.mask_prompt(hidden[row, place]))[:, :rows, :columns]
+            losses["absent"] = bce_loss(logits, torch.zeros_like(logits))
+        if stage.align_weight:
+            named = batch.target_kind >= 0
+            goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
+            losses["align"] = F.mse_loss(prompts[named], goal)
 
     def _mask_losses(
         self, losses: dict[str, Tensor], embedding: Tensor, prompts: Tensor, targets: Tensor, valid: tuple[int, int]

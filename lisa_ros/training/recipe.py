@@ -28,6 +28,7 @@ class Stage:
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
             prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
         names: objects a picture whose masks are asked for by name ("vision").
+        absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
         dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
     """
 
@@ -40,6 +41,7 @@ class Stage:
     decay: float = 0.3
     part: str = "whole"
     names: int = 0
+    absent_weight: float = 0.0
     dense_weight: float = 0.0
     align_weight: float = 0.0
     place_weight: float = 0.0

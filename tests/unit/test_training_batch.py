@@ -137,6 +137,7 @@ def test_a_few_updates_lower_every_loss(tokenizer):
     ("part", "names", "trained", "untouched"),
     [
         ("vision", {"dense", "bce", "dice", "loss"}, ("visual_model.mask_decoder.mask_tokens.weight", "visual_model.image_encoder.pos_embed"), "layers.0.self_attn.q_proj.weight"),
+        ("whole", {"dense", "ce", "align", "place", "presence", "bce", "dice", "absent", "loss"}, ("layers.0.self_attn.q_proj.weight", "visual_model.image_encoder.pos_embed"), "visual_model.mask_decoder.iou_prediction_head.layers.0.weight"),
         ("language", {"dense", "ce", "align", "place", "presence", "loss"}, ("layers.0.self_attn.q_proj.weight", "text_hidden_fcs.0.0.weight"), "visual_model.image_encoder.pos_embed"),
     ],
 )
@@ -144,7 +145,7 @@ def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenize
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
     objective = Objective(lisa, WarmUp(32, 16, 40, 12))
-    stage = replace(PLAIN, part=part, dense_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0)
+    stage = replace(PLAIN, part=part, dense_weight=1.0, absent_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0)
     losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), stage)
     losses["loss"].backward()
     assert set(losses) == names
@@ -168,6 +169,14 @@ def test_a_mirrored_frame_swaps_left_and_right():
     assert mirror.questions[0].text == "the mug right of the book on the left"
     assert (mirror.instance == whole.instance[:, ::-1]).all() and (mirror.color == whole.color[:, ::-1]).all()
     assert mirrored(mirror).questions == whole.questions
+
+
+def test_an_absent_targets_mask_should_be_empty(lisa, tokenizer):
+    batch = batch_of([sample_of(frame(3).questions[2:], lisa, tokenizer)], lisa, tokenizer)
+    losses = Objective(lisa)(batch, replace(PLAIN, absent_weight=1.0))
+    assert losses["bce"] == 0 and losses["absent"] > 0
+    none = batch_of([sample_of(frame(3).questions[:2], lisa, tokenizer)], lisa, tokenizer)
+    assert Objective(lisa)(none, replace(PLAIN, absent_weight=1.0))["absent"] == 0
 
 
 def test_the_rate_rises_stays_and_falls():

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 
 # Points the orientation is searched with, points the sides are measured with, share of the points left outside at
 # either end of each side, hull faces looked at, directions in which each is looked at (even), faces measured exactly.
-_SAMPLE = 2000
-_EXTENT_SAMPLE = 10000
+_SAMPLE = 1000
+_EXTENT_SAMPLE = 5000
 _TRIM = 0.005
-_FACES = 48
+_FACES = 32
 _TURNS = 24
-_TRIED = 6
+_TRIED = 4
 _MARGIN = 0.001  # metres more on every side, so that flat clouds are compared by their area and not all equal zero
 
 
@@ -50,10 +50,10 @@ def oriented_box(points: np.ndarray) -> OrientedBox:
     side are left outside, so single wrong points do not move the box. Same points, same box. Raises `ValueError` for no
     points.
     """
-    points = np.asarray(points, dtype=np.float64)
+    points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"a box needs points [N,3] with N >= 1, got shape {list(points.shape)}")
-    points = points[:: max(1, len(points) // _EXTENT_SAMPLE)]
+    points = points[:: max(1, len(points) // _EXTENT_SAMPLE)].astype(np.float64)
     middle = points.mean(axis=0)
     local = points - middle
     sample = _without_outliers(local[:: max(1, len(local) // _SAMPLE)])

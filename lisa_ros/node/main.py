@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 
+import cv2
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from lisa_ros.node.lisa_node import EngineFactory, LisaNode, load_engine
@@ -19,6 +20,7 @@ FAREWELL_SECONDS = 0.5
 
 def main(args: list[str] | None = None, *, engine_factory: EngineFactory = load_engine) -> int:
     """Run the node until SIGINT or SIGTERM."""
+    cv2.setNumThreads(1)  # one target's window is small: waking other cores for it takes longer than the work
     try:
         with ros_process(args):
             return _run(engine_factory)

@@ -62,7 +62,8 @@ class Engine:
 
     Attributes:
         name: the checkpoint's name. device, dtype: where and how it computes.
-        min_target_probability: mask mode answers "not found" below it; 0 always segments, as the published models do.
+        min_target_probability: below it mask mode answers "not found" and chat mode does not say [SEG]; 0 leaves it to the model, as for the
+            published ones.
     """
 
     def __init__(self, lisa: Lisa, tokenizer: LisaTokenizer, *, conversation: str | None = None) -> None:
@@ -222,7 +223,7 @@ class Engine:
         state, first = states[-1], states[-1]
         output_ids: list[int] = []
         for _ in range(max_new_tokens):
-            token = int(self._lisa.lm_head(state).argmax())
+            token = self._next_token(state)
             output_ids.append(token)
             if token == seg:
                 kept.append(state)
@@ -233,6 +234,14 @@ class Engine:
         hidden = torch.stack(kept) if kept else first.new_zeros(0, first.shape[-1])
         probability = self._seg_probability(kept[0] if kept else first)
         return _Reading(prompt, output_ids, hidden, probability, self._tokenizer.decode(output_ids, skip_special=True))
+
+    def _next_token(self, state: Tensor) -> int:
+        """The likeliest token after a hidden state [d]; [SEG] only where mask mode would accept the target too."""
+        scores = self._lisa.lm_head(state).float()
+        seg = self._tokenizer.seg_id
+        if self.min_target_probability > 0 and self._seg_probability(state) < self.min_target_probability:
+            scores[seg] = float("-inf")
+        return int(scores.argmax())
 
     def _seg_probability(self, state: Tensor) -> float:
         """Softmax probability of [SEG] after a hidden state [d]."""

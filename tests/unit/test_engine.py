@@ -33,6 +33,17 @@ def test_mask_mode_refuses_below_the_threshold(engine, encoded):
     assert refused.target_probability == pytest.approx(asked.target_probability)
 
 
+def test_chat_mode_says_seg_only_above_the_threshold(engine, encoded, monkeypatch):
+    said = engine.ask(encoded, ["something"], mode="chat", max_new_tokens=8)[0]
+    assert len(said.masks) == 1
+    monkeypatch.setattr(engine, "min_target_probability", said.target_probability * 0.99)
+    assert engine.ask(encoded, ["something"], mode="chat", max_new_tokens=8)[0].output_ids == said.output_ids
+    monkeypatch.setattr(engine, "min_target_probability", 1.0)
+    refused = engine.ask(encoded, ["something"], mode="chat", max_new_tokens=8)[0]
+    assert len(refused.masks) == 0 and "[SEG]" not in refused.answer
+    assert set(said.output_ids) - set(refused.output_ids)
+
+
 def test_no_query_no_answer(engine, encoded):
     assert engine.ask(encoded, []) == []
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lisa_ros.cli.demo.processes import Process
     from lisa_ros.cli.demo.record import Answer
 
-DEFAULT_SEED = 3
+DEFAULT_SEED = 5
 READY_SECONDS = 100.0
 FRAME_SECONDS = 30.0
 ASK_SECONDS = 40.0

@@ -239,7 +239,7 @@ class Engine:
         """The likeliest token after a hidden state [d]; [SEG] only where mask mode would accept the target too."""
         scores = self._lisa.lm_head(state).float()
         seg = self._tokenizer.seg_id
-        if self.min_target_probability > 0 and self._seg_probability(state) < self.min_target_probability:
+        if self.min_target_probability > 0 and scores.softmax(-1)[seg] < self.min_target_probability:
             scores[seg] = float("-inf")
         return int(scores.argmax())
 

@@ -71,9 +71,8 @@ class Objective(nn.Module):
         if embedding is not None:
             self._mask_losses(losses, embedding[row], prompts, batch.masks, batch.valid)
         if embedding is not None and stage.absent_weight:
-            rows, columns = batch.valid
             row, place = batch.answer_places[~batch.has_target].unbind(1)
-            logits = self.lisa.sam.masks(embedding[row], self.lisa.mask_prompt(hidden[row, place]))[:, :rows, :columns]
+            logits = self._logits(embedding[row], self.lisa.mask_prompt(hidden[row, place]), batch.valid)
             losses["absent"] = bce_loss(logits, torch.zeros_like(logits))
         if stage.align_weight:
             named = batch.target_kind >= 0
@@ -84,8 +83,13 @@ class Objective(nn.Module):
         self, losses: dict[str, Tensor], embedding: Tensor, prompts: Tensor, targets: Tensor, valid: tuple[int, int]
     ) -> None:
         rows, columns = valid
-        logits, targets = self.lisa.sam.masks(embedding, prompts)[:, :rows, :columns], targets[:, :rows, :columns]
+        logits, targets = self._logits(embedding, prompts, valid), targets[:, :rows, :columns]
         losses["bce"], losses["dice"] = bce_loss(logits, targets), dice_loss(logits, targets)
+
+    def _logits(self, embedding: Tensor, prompts: Tensor, valid: tuple[int, int]) -> Tensor:
+        """Mask logits [n,rows,columns] of the part of the decoder's grid that shows the picture."""
+        rows, columns = valid
+        return self.lisa.sam.masks(embedding, prompts)[:, :rows, :columns]
 
 
 class WarmUp(nn.Module):

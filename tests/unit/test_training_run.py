@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny_model import MODEL
 
 from lisa_ros.training import run
 from scannet_tools.synthetic import export
@@ -14,22 +15,13 @@ RECIPE = {
     "name": "tiny",
     "seed": 3,
     "vocabulary": 700,
-    "model": {
-        "out_dim": 16,
-        "select_layer": -1,
-        "clip_fit": "pad",
-        "query_template": "{query}",
-        "language": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2},
-        "vision": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64, "patch_size": 16},
-        "sam": {"image_size": 64, "patch_size": 16, "width": 32, "depth": 1, "heads": 2, "window_size": 2, "global_attention": [0], "prompt_dim": 16,
-                "decoder_heads": 2, "decoder_mlp": 32, "iou_hidden": 16},
-    },
+    "model": MODEL,
     "stages": [
         {"name": "vision", "part": "vision", "images": 6, "batch": 2, "lr": 1.0e-3, "names": 3, "questions": 1, "dense_weight": 1.0},
         {"name": "language", "part": "language", "images": 4, "batch": 2, "lr": 1.0e-3, "questions": 3, "align_weight": 1.0},
         {"name": "whole", "part": "whole", "images": 8, "batch": 2, "lr": 1.0e-3, "questions": 3, "dense_weight": 0.3, "align_weight": 0.3},
     ],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,45 @@
-"""Colour and depth pictures from files, checked while reading."""
+"""Colour and depth pictures from files, checked while reading.
+
+Colour pictures become 8-bit RGB as cv2.imread makes them, with which the reference reads: what lies under a transparent pixel counts, not the
+transparency; 16 bits become 8 by leaving out the lower ones, whatever the picture's brightest value; animations give their first frame.
+"""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+"""What Pillow may take a file for. It knows more, some of which run other programs (EPS: Ghostscript)."""
+
 
 def read_color(path: str | Path, *, upright: bool) -> np.ndarray:
-    """A picture as uint8 [H,W,3] RGB; grey is repeated, an alpha channel dropped.
+    """A picture as uint8 [H,W,3] RGB; grey is repeated, palettes and CMYK are converted, an alpha channel is dropped.
 
     upright: turn it as its EXIF orientation says. Leave that out when depth or a camera belongs to the picture: those
     are given for the pixels as stored. Raises `FileNotFoundError`, or `ValueError` naming the file.
     """
     with _open(path) as image:
+        has_16_bits = _has_16_bits(image)  # asked here: a turned copy does not know its format
         if upright:
             image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            raise ValueError(f"{path}: one channel of over 8 bits: this looks like a depth image, not a colour picture")
+        if has_16_bits:
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.repeat(grey[:, :, None], 3, axis=2)
+        if image.mode in ("I", "F"):
+            raise ValueError(
+                f"{path}: one channel of 32 bits, whose white is not known; export the picture with 8 or 16 bits a channel"
+            )
+        image.info.pop("transparency", None)  # of a palette: Pillow would warn that it is lost
         return np.asarray(image.convert("RGB"))
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether it is grey of 16 bits. Pillow keeps those of some formats in 32-bit integers."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
 def read_depth(path: str | Path, scale: float) -> np.ndarray:
@@ -52,11 +72,18 @@ class _open:
 
     def __enter__(self) -> Image.Image:
         try:
-            self.image = Image.open(self.path)
+            with warnings.catch_warnings():
+                # Pillow warns of half of what it refuses; that many pixels are a panorama, not an attack
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                self.image = Image.open(self.path, formats=FORMATS)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path}: no such file") from None
-        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{self.path}: not a picture that can be read (PNG, JPEG, ...): {error}") from error
+        except IsADirectoryError:
+            raise ValueError(f"{self.path}: a folder; give a file") from None
+        except UnidentifiedImageError:
+            raise ValueError(f"{self.path}: not a picture that can be read ({', '.join(FORMATS)})") from None
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{self.path}: too large for a picture ({error}); scale it down first") from error
         try:
             self.image.load()
         except (OSError, SyntaxError, ValueError) as error:

@@ -122,7 +122,10 @@ def truncated(array):
         (lambda f: save(f / "depth.png", color_image()), ["depth.png", "3 channels"]),
         (lambda f: save(f / "depth.png", depth_image(width=90)), ["depth.png", "90x48", "64x48"]),
         (lambda f: save(f / "color.png", color_image(width=90)), ["color.png", "90x48", "64x48"]),
-        (lambda f: save(f / "color.png", depth_image()), ["color.png", "looks like a depth image"]),
+        (
+            lambda f: [save(f / "color.png", depth_image()), save(f / "depth.png", color_image())],
+            ["depth.png", "3 channels", "16 bits"],
+        ),
         (lambda f: (f / "depth.png").write_bytes(truncated(depth_image())), ["depth.png", "cut short"]),
         (lambda f: (f / "color.png").write_bytes(truncated(color_image())), ["color.png", "cut short"]),
         (lambda f: (f / "color.png").write_bytes(b"no picture"), ["color.png", "not a picture"]),

@@ -5,7 +5,7 @@ right answer: "the red box" is every pure-red pixel, and a colour that no pixel 
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,30 @@ from lisa_ros.engine.segmentation import Segmentation
 from lisa_ros.geometry import Camera
 
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+MOST_WORDS = 500
+"""The fake's context: as a model, it refuses a longer prompt."""
+
+
+def color_word(text: str) -> str | None:
+    """The first colour that a text names."""
+    return next((word for word in text.lower().strip("?. ").split() if word in COLORS), None)
+
+
+def write_together(answers: Sequence[str], on_text: Callable[[int, str], None], wait: Callable[[], None]) -> None:
+    """Write several answers word by word, as a batch grows: the first words of all, then the second ones."""
+    words = [answer.split(" ") for answer in answers]
+    for count in range(1, max(map(len, words), default=0) + 1):
+        wait()
+        for index, own in enumerate(words):
+            if count <= len(own):
+                on_text(index, " ".join(own[:count]))
 
 
 class ColorEngine:
-    """Finds the pixels of the first colour word of the query; counts its calls."""
+    """Finds the pixels of the first colour word of the query; counts its calls.
+
+    In chat mode it writes its answer word by word. A query without a colour means the last one that the conversation named.
+    """
 
     name = "color-engine"
     device = "cpu"
@@ -34,12 +54,32 @@ class ColorEngine:
         return image
 
     def ask(
-        self, encoded: np.ndarray, queries: Sequence[str], *, mode: str = "mask", keep_logits: bool = False, **options: Any
+        self,
+        encoded: np.ndarray,
+        queries: Sequence[str],
+        *,
+        mode: str = "mask",
+        keep_logits: bool = False,
+        history: Sequence[tuple[str, str]] = (),
+        on_text: Callable[[int, str], None] | None = None,
+        **options: Any,
     ) -> list[Segmentation]:
-        return [self._answer(encoded, query, mode, keep_logits) for query in queries]
+        answered = [self._answer(encoded, query, mode, keep_logits, history) for query in queries]
+        if mode == "chat" and on_text is not None:
+            write_together([said.answer for said in answered], on_text, self.between_words)
+        return answered
 
-    def _answer(self, image: np.ndarray, query: str, mode: str, keep_logits: bool) -> Segmentation:
-        color = next((COLORS[word] for word in query.lower().strip("?. ").split() if word in COLORS), None)
+    def between_words(self) -> None:
+        """Called before each word of a chat."""
+
+    def _answer(
+        self, image: np.ndarray, query: str, mode: str, keep_logits: bool, history: Sequence[tuple[str, str]]
+    ) -> Segmentation:
+        words = sum(len(text.split()) for turn in (*history, (query,)) for text in turn)
+        if words > MOST_WORDS:
+            raise ValueError(f"the prompt takes {words} words, the model reads {MOST_WORDS}: shorten the query")
+        named = [color_word(text) for text in (query, *(earlier for earlier, _ in reversed(history)))]
+        color = next((COLORS[word] for word in named if word), None)
         mask = np.zeros(image.shape[:2], bool) if color is None else (image == color).all(axis=2)
         found = bool(mask.any())
         extra = {}

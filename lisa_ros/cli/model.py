@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lisa_ros.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from lisa_ros.engine import Engine
 
+LOAD_OPTIONS = ("vision_tower", "conversation", "quantization", "clip_fit", "compile")
+"""Options of Engine.load with a flag of the same name. What is not given is left to the engine and the checkpoint."""
+
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype."""
+    """--model, --device, --dtype, and one flag for each of LOAD_OPTIONS."""
     parser.add_argument(
         "--model",
         default="lisa-mini",
@@ -19,13 +22,37 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    group = parser.add_argument_group("how the model is loaded (left out: as the checkpoint says)")
+    group.add_argument(
+        "--vision-tower",
+        metavar="TOWER",
+        help="directory or hub id of the CLIP tower; published checkpoints hold none and name openai/clip-vit-large-patch14",
+    )
+    group.add_argument("--conversation", choices=("llava_v1", "llava_llama_2"), help="prompt template")
+    group.add_argument(
+        "--quantization", choices=("none", "8bit", "4bit"), help="bits of the language model's weights; none (default): those of --dtype"
+    )
+    group.add_argument(
+        "--clip-fit",
+        choices=("crop", "pad"),
+        help="what the language model sees of a picture that is not square: crop (the middle, as the reference) or pad (all of it)",
+    )
+    group.add_argument(
+        "--compile", action="store_true", default=None, help="compile the model: the first answers take longer, the others less"
+    )
 
 
-def load_engine(args: argparse.Namespace, **options: object) -> Engine:
+def load_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of Engine.load that were given on the command line."""
+    given = {name: getattr(args, name) for name in LOAD_OPTIONS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def load_engine(args: argparse.Namespace) -> Engine:
     """The engine of `--model`; a model or device that cannot be had ends the command and says why."""
     from lisa_ros.engine import CheckpointError, Engine
 
     try:
-        return Engine.load(args.model, device=args.device, dtype=args.dtype, **options)
+        return Engine.load(args.model, device=args.device, dtype=args.dtype, **load_options(args))
     except (CheckpointError, ValueError) as error:
         raise CommandError(f"--model {args.model}: {error}") from error

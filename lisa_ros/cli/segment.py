@@ -7,15 +7,19 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lisa_ros.cli.errors import CommandError, UsageError
+from lisa_ros.cli.live import live_answers
 from lisa_ros.cli.model import add_model_flags, load_engine
 from lisa_ros.cli.table import render
 
 if TYPE_CHECKING:
+    from lisa_ros.engine import Engine
+    from lisa_ros.geometry import Frame
     from lisa_ros.perception import PerceivedInstance, Perception
 
 OURS = re.compile(r"result\.json|mask_\d+_\d+\.png|overlay_\d+\.png|points_\d+_\d+\.ply|logits_\d+\.npz")
@@ -28,13 +32,8 @@ def main(argv: Sequence[str]) -> int:
     from lisa_ros.cli.pictures import read_frame
 
     frame = read_frame(args.image, args.depth, args.camera)
-    engine = load_engine(args, **_engine_options(args))
-    from lisa_ros.perception import perceive
-
-    try:
-        perceptions = perceive(engine, frame, args.query, mode=args.mode, **_ask_options(args))
-    except ValueError as error:
-        raise CommandError(f"{args.image}: {error}") from error
+    engine = load_engine(args)
+    perceptions = ask(args, engine, frame)
     entries = write_folder(args.out, frame, perceptions, about=_about(args, engine, frame))
     print(_summary(entries))
     print(f"written to {args.out}")
@@ -49,14 +48,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--depth", type=Path, help="16-bit PNG of the same view (any size); needs --camera")
     parser.add_argument("--camera", type=Path, help="JSON: fx fy cx cy width height depth_scale_m; needs --depth")
     parser.add_argument("--mode", choices=("mask", "chat"), default="mask", help="mask: answer forced to [SEG]. (default)")
-    add_model_flags(parser)
+    parser.add_argument("--dialogue", action="store_true", help="each --query goes on from those before it and their answers (chat mode)")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer in chat mode")
     parser.add_argument("--save-logits", action="store_true", help="also write logits_<q>.npz")
+    add_model_flags(parser)
     compare = parser.add_argument_group("for comparisons with the reference code")
-    compare.add_argument("--vision-tower", help="directory or hub id of the CLIP tower, instead of the checkpoint's")
-    compare.add_argument("--conversation", choices=("llava_v1", "llava_llama_2"), help="prompt template")
     compare.add_argument("--raw", action="store_true", help="the query is the whole user turn, no template around it")
     compare.add_argument("--answer", help='teacher-forced answer instead of "[SEG]." (mask mode)')
-    compare.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer in chat mode")
     args = parser.parse_args(argv)
     if (args.depth is None) != (args.camera is None):
         given, missing = ("--depth", "--camera") if args.camera is None else ("--camera", "--depth")
@@ -65,6 +63,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--query is empty: say what to look for")
     if args.answer is not None and args.mode != "mask":
         raise UsageError("--answer is for --mode mask: chat mode writes its own answer")
+    if args.dialogue and args.mode != "chat":
+        raise UsageError("--dialogue is for --mode chat: in mask mode every answer is given, there is nothing to go on from")
     if args.max_new_tokens is not None and args.max_new_tokens < 1:
         raise UsageError(f"--max-new-tokens is {args.max_new_tokens}: at least 1")
     if args.out.exists() and not args.out.is_dir():
@@ -72,10 +72,37 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _engine_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of Engine.load that were given."""
-    given = {"vision_tower": args.vision_tower, "conversation": args.conversation}
-    return {name: value for name, value in given.items() if value is not None}
+def ask(args: argparse.Namespace, engine: Engine, frame: Frame) -> list[Perception]:
+    """The answers to all queries: in one batch, or one after the other when they are a dialogue. The frame is encoded once.
+
+    :raises CommandError: the picture or a query cannot be used.
+    """
+    from lisa_ros.perception import perceive
+
+    begin = time.perf_counter()
+    try:
+        encoded = engine.encode(frame.color)
+    except ValueError as error:
+        raise CommandError(f"--image {args.image}: {error}") from error
+    encode_seconds = time.perf_counter() - begin
+    live = live_answers(len(args.query)) if args.mode == "chat" else None
+    batches = [[query] for query in args.query] if args.dialogue else [args.query]
+    perceptions: list[Perception] = []
+    for queries in batches:
+        options = _ask_options(args)
+        if args.dialogue:
+            options["history"] = [(said.query, said.answer) for said in perceptions]
+        if live is not None:
+            first = len(perceptions)
+            options["on_text"] = lambda q, text, first=first: live(first + q, text)
+        try:
+            perceptions += perceive(engine, frame, queries, encoded=encoded, mode=args.mode, **options)
+        except ValueError as error:
+            raise CommandError(f"--query: {error}") from error
+    for said in perceptions:
+        said.seconds["encode"] = encode_seconds
+        said.seconds["total"] += encode_seconds
+    return perceptions
 
 
 def _ask_options(args: argparse.Namespace) -> dict[str, Any]:

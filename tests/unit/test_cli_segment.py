@@ -1,7 +1,10 @@
 """`lisa segment`: the files and fields that scripts rely on, nothing half-written, errors that say what to do."""
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 
 import cv2
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from fakes import ColorEngine
 
 from lisa_ros.cli import segment
+from lisa_ros.cli.live import LiveAnswers
 from lisa_ros.cli.main import main
 from lisa_ros.cli.pictures import read_frame
 from lisa_ros.geometry.ply import read_ply
@@ -100,15 +104,126 @@ def test_logits_on_request(files):
         assert saved["mask_logits"].shape == (0, 48, 64)
 
 
-def test_only_given_options_reach_the_engine(files, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(ColorEngine, "_seen", seen, raising=False)
+@pytest.fixture
+def asked(monkeypatch):
+    """(queries, options) of every call of Engine.ask."""
+    calls = []
     ask = ColorEngine.ask
-    monkeypatch.setattr(ColorEngine, "ask", lambda self, e, q, **options: (seen.update(options), ask(self, e, q, **options))[1])
+
+    def record(self, encoded, queries, **options):
+        calls.append((list(queries), options))
+        return ask(self, encoded, queries, **options)
+
+    monkeypatch.setattr(ColorEngine, "ask", record)
+    return calls
+
+
+def test_only_given_options_reach_the_engine(files, asked):
     assert run(files, "--query", "red") == 0
-    assert seen == {"mode": "mask"}
     assert run(files, "--query", "red", "--raw", "--answer", "It is [SEG].", "--max-new-tokens", "9") == 0
-    assert seen == {"mode": "mask", "raw": True, "answer": "It is [SEG].", "max_new_tokens": 9}
+    assert [options for _, options in asked] == [
+        {"mode": "mask"},
+        {"mode": "mask", "raw": True, "answer": "It is [SEG].", "max_new_tokens": 9},
+    ]
+
+
+def test_a_dialogue_goes_on_from_its_queries_and_answers(files, engine, asked):
+    queries = ("--query", "is there something blue", "--query", "the red square", "--query", "show it again")
+    assert run(files, *queries, "--mode", "chat", "--dialogue", "--save-logits") == 0
+    first, second, third = result(files)
+    assert [entry["status"] for entry in (first, second, third)] == ["NOT_FOUND", "FOUND", "FOUND"]
+    assert third["query"] == "show it again" and third["instances"][0]["mask"] == "mask_2_0.png"
+    assert third["instances"][0]["pixel_count"] == 320 and third["logits"] == "logits_2.npz"
+    turns = [(first["query"], first["answer"]), (second["query"], second["answer"])]
+    assert [options["history"] for _, options in asked] == [[], turns[:1], turns]
+    assert engine.encoded_frames == 1
+    assert first["timings"]["encode"] == third["timings"]["encode"] > 0
+    assert all(entry["timings"]["total"] > entry["timings"]["encode"] for entry in (first, second, third))
+
+
+def test_without_dialogue_queries_know_nothing_of_each_other(files, asked):
+    assert run(files, "--query", "the red square", "--query", "show it again", "--mode", "chat") == 0
+    assert [entry["status"] for entry in result(files)] == ["FOUND", "NOT_FOUND"]
+    assert [queries for queries, _ in asked] == [["the red square", "show it again"]]
+
+
+def test_a_query_longer_than_the_context_is_a_sentence(files, capsys):
+    assert run(files, "--query", "red " * 600) == 1
+    error = capsys.readouterr().err
+    assert error == "lisa segment: --query: the prompt takes 600 words, the model reads 500: shorten the query\n"
+    assert not (files / "out").exists()
+
+
+class Terminal(io.StringIO):
+    """A stderr that is a terminal; `screen` is what its user sees, by the few control sequences that are in use."""
+
+    def isatty(self):
+        return True
+
+    def screen(self) -> list[str]:
+        lines, row, column = [""], 0, 0
+        for count, command, text in re.findall(r"\x1b\[(\d+)([ABK])|([^\x1b]+|\x1b)", self.getvalue()):
+            if command == "A":
+                row -= int(count)
+                assert row >= 0
+            elif command == "B":
+                row += int(count)
+            elif command == "K":
+                lines[row] = ""
+            for letter in text:
+                if letter == "\n":
+                    row, column = row + 1, 0
+                    lines += [""] * (row + 1 - len(lines))
+                elif letter == "\r":
+                    column = 0
+                else:
+                    lines[row] = lines[row][:column] + letter + lines[row][column + 1 :]
+                    column += 1
+        return lines
+
+
+def watched(monkeypatch, term="xterm", lines=24) -> Terminal:
+    """stderr is a terminal from now on (pytest takes a fixture's stderr away before the test begins)."""
+    for name, value in (("TERM", term), ("COLUMNS", "30"), ("LINES", str(lines))):
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+@pytest.mark.parametrize("dialogue", [[], ["--dialogue"]], ids=["batch", "dialogue"])
+def test_on_a_terminal_chat_answers_appear_as_they_are_written(files, engine, monkeypatch, dialogue):
+    terminal, seen = watched(monkeypatch), []
+    monkeypatch.setattr(engine, "between_words", lambda: seen.append(terminal.screen()), raising=False)
+    assert run(files, "--query", "red square", "--query", "blue", "--mode", "chat", *dialogue) == 0
+    assert terminal.screen() == ["[SEG]. It is that one.", "There is none here.", ""]
+    assert seen[:3] == [
+        [""],
+        ["[SEG].", "" if dialogue else "There", ""],
+        ["[SEG]. It", "" if dialogue else "There is", ""],
+    ]
+
+
+def test_nothing_is_drawn_into_a_pipe(files, capsys, asked):
+    assert run(files, "--query", "red", "--mode", "chat") == 0
+    assert "on_text" not in asked[0][1] and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("term", "mode"), [("dumb", "chat"), ("xterm", "mask")])
+def test_nothing_is_drawn_without_a_cursor_or_without_a_text(files, monkeypatch, asked, term, mode):
+    terminal = watched(monkeypatch, term)
+    assert run(files, "--query", "red", "--mode", mode) == 0
+    assert "on_text" not in asked[0][1] and terminal.getvalue() == ""
+
+
+def test_a_long_answer_shows_its_end_and_more_answers_than_lines_their_first_ones(monkeypatch):
+    terminal = watched(monkeypatch, lines=3)
+    live = LiveAnswers(4, terminal)
+    for q in range(4):
+        live(q, f"answer {q} " + "word " * 9 + "\x1b[2J\tend\n")
+    assert terminal.screen() == ["word word word word  [2J end "] * 2 + [""]
+    live(1, "分割" * 20)
+    assert terminal.screen() == ["word word word word  [2J end ", ("分割" * 20)[-14:], ""]
 
 
 def test_a_second_run_replaces_its_own_files_and_leaves_others(files):
@@ -138,6 +253,7 @@ def test_nothing_half_written_stays(files, monkeypatch):
     [
         (["--query", " "], 2, "--query is empty"),
         (["--query", "a", "--mode", "chat", "--answer", "x"], 2, "--answer is for --mode mask"),
+        (["--query", "a", "--dialogue"], 2, "--dialogue is for --mode chat"),
         (["--query", "a", "--max-new-tokens", "0"], 2, "--max-new-tokens is 0"),
         (["--query", "a", "--depth", "d.png"], 2, "--depth needs --camera"),
         (["--query", "a", "--camera", "c.json"], 2, "--camera needs --depth"),
@@ -164,6 +280,18 @@ def _text_picture(files):
 def _empty_picture(files):
     (files / "color.png").write_bytes(b"")
     return "color.png: not a picture"
+
+
+def _cut_picture(files):
+    data = (files / "color.png").read_bytes()
+    (files / "color.png").write_bytes(data[: len(data) // 2])
+    return "color.png: damaged or cut short"
+
+
+def _folder_picture(files):
+    (files / "color.png").unlink()
+    (files / "color.png").mkdir()
+    return "color.png: a folder; give a file"
 
 
 def _no_depth_file(files):
@@ -193,7 +321,7 @@ def _other_view(files):
 
 @pytest.mark.parametrize(
     "spoil",
-    [_no_picture, _text_picture, _empty_picture, _no_depth_file, _colored_depth, _zero_camera, _camera_without_size, _other_view],
+    [_no_picture, _text_picture, _empty_picture, _cut_picture, _folder_picture, _no_depth_file, _colored_depth, _zero_camera, _camera_without_size, _other_view],
 )
 def test_files_that_cannot_be_used_are_named(files, capsys, spoil):
     says = spoil(files)

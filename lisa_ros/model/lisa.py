@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache, LlamaConfig, LlamaModel
 
+from lisa_ros.model.clip import ClipVision
 from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.llama import KeyValueCache, Llama
 from lisa_ros.model.sam import Sam
 from lisa_ros.model.tokenizer import IMAGE_ID
 
@@ -26,7 +27,7 @@ class Lisa(nn.Module):
         self.config = config
         self.model = LisaLanguageModel(config)
         self.lm_head = nn.Linear(config.language.hidden_size, config.language.vocab_size, bias=False)
-        self.vision_tower = build_vision_tower(config)
+        self.vision_tower = ClipVision(config.vision)
 
     @property
     def sam(self) -> Sam:
@@ -39,9 +40,8 @@ class Lisa(nn.Module):
 
     def look(self, clip_pixels: Tensor) -> Tensor:
         """CLIP pixels [B,3,c,c] -> language-model inputs [B,patches,d]."""
-        states = self.vision_tower(clip_pixels, output_hidden_states=True).hidden_states
-        features = states[self.config.select_layer][:, 1:]
-        return self.model.mm_projector(features.to(self.model.mm_projector_dtype))
+        features = self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]
+        return self.model.mm_projector(features)
 
     def embed(self, ids: Tensor, patches: Tensor | None) -> Tensor:
         """Input embeddings [1,L',d] of ids [1,L] in which IMAGE_ID (at most once) becomes the picture's patches."""
@@ -55,18 +55,12 @@ class Lisa(nn.Module):
     def read(
         self,
         embeddings: Tensor,
-        cache: DynamicCache | None = None,
-        position_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """Last hidden states [B,L,d] (after the final norm). ``attention_mask`` as transformers takes it (2D, or 4D additive)."""
-        return self.model(
-            inputs_embeds=embeddings,
-            past_key_values=cache,
-            position_ids=position_ids,
-            attention_mask=attention_mask,
-            use_cache=cache is not None,
-        ).last_hidden_state
+        """Last hidden states [B,L,d] of the language model (after the final norm), see Llama.forward."""
+        return self.model(embeddings, cache, positions, mask)
 
     def mask_prompt(self, hidden: Tensor) -> Tensor:
         """Hidden states [n,d] at the positions that predict [SEG] -> SAM prompts [n,out_dim]."""
@@ -74,39 +68,17 @@ class Lisa(nn.Module):
         return head(hidden.to(head[0].weight.dtype))
 
 
-class LisaLanguageModel(LlamaModel):
+class LisaLanguageModel(Llama):
     """LLaMA with the parts LISA hangs on it, under the names published checkpoints use."""
 
     def __init__(self, config: LisaConfig) -> None:
-        super().__init__(llama_config(config))
+        super().__init__(config.language)
         width = config.language.hidden_size
         self.mm_projector = build_projector(config.projector, config.vision.hidden_size, width)
         self.text_hidden_fcs = nn.ModuleList(
             [nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.out_dim), nn.Dropout(0.0))]
         )
         self.visual_model = Sam(config.sam)
-
-    @property
-    def mm_projector_dtype(self) -> torch.dtype:
-        return next(self.mm_projector.parameters()).dtype
-
-
-def llama_config(config: LisaConfig) -> LlamaConfig:
-    """transformers' configuration of the language part."""
-    language = config.language
-    return LlamaConfig(
-        vocab_size=language.vocab_size,
-        hidden_size=language.hidden_size,
-        intermediate_size=language.intermediate_size,
-        num_hidden_layers=language.num_hidden_layers,
-        num_attention_heads=language.num_attention_heads,
-        num_key_value_heads=language.num_key_value_heads,
-        max_position_embeddings=language.max_position_embeddings,
-        rms_norm_eps=language.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": language.rope_theta},
-        tie_word_embeddings=False,
-        attn_implementation="sdpa",
-    )
 
 
 def build_projector(kind: str, vision_width: int, language_width: int) -> nn.Module:
@@ -118,21 +90,3 @@ def build_projector(kind: str, vision_width: int, language_width: int) -> nn.Mod
             nn.Linear(vision_width, language_width), nn.GELU(), nn.Linear(language_width, language_width)
         )
     raise ValueError(f'mm_projector_type "{kind}" is not known; "linear" and "mlp2x_gelu" are')
-
-
-def build_vision_tower(config: LisaConfig) -> CLIPVisionModel:
-    """The CLIP vision tower (random weights)."""
-    vision = config.vision
-    return CLIPVisionModel(
-        CLIPVisionConfig(
-            hidden_size=vision.hidden_size,
-            intermediate_size=vision.intermediate_size,
-            num_hidden_layers=vision.num_hidden_layers,
-            num_attention_heads=vision.num_attention_heads,
-            image_size=vision.image_size,
-            patch_size=vision.patch_size,
-            hidden_act=vision.hidden_act,
-            layer_norm_eps=vision.layer_norm_eps,
-            attn_implementation="sdpa",
-        )
-    )

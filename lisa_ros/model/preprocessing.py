@@ -9,8 +9,8 @@ from PIL import Image
 
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-SAM_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-SAM_STD = np.array([58.395, 57.12, 57.375], np.float32)
+LONGEST = 20
+CLIP_FITS = ("crop", "pad")
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,19 @@ class Preprocessed:
     """One picture for both towers.
 
     Attributes:
-        clip: float32 [3,c,c].
-        sam: float32 [3,s,s], zero padded on the right and below.
-        resized: height and width of the picture inside ``sam``.
+        clip: float32 [3,c,c], normalised.
+        sam: uint8 [h,w,3], longest side SAM's input size; ``Sam.normalise`` makes the padded square of it, on the model's device.
         original: height and width of the picture as it came.
     """
 
     clip: np.ndarray
     sam: np.ndarray
-    resized: tuple[int, int]
     original: tuple[int, int]
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width of the picture inside SAM's square."""
+        return self.sam.shape[:2]
 
 
 def preprocess(image: np.ndarray, clip_size: int, sam_size: int, clip_fit: str = "crop") -> Preprocessed:
@@ -38,16 +41,16 @@ def preprocess(image: np.ndarray, clip_size: int, sam_size: int, clip_fit: str =
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"image must be uint8 [H,W,3] RGB, got {image.dtype} {list(image.shape)}")
-    if clip_fit not in ("crop", "pad"):
+    if clip_fit not in CLIP_FITS:
         raise ValueError(f'clip_fit must be "crop" or "pad", got "{clip_fit}"')
     picture = Image.fromarray(image)
     clip = clip_crop(picture, clip_size) if clip_fit == "crop" else clip_pad(picture, clip_size)
-    sam, resized = sam_input(picture, sam_size)
-    return Preprocessed(clip, sam, resized, image.shape[:2])
+    return Preprocessed(clip, sam_resize(picture, sam_size), image.shape[:2])
 
 
 def clip_crop(picture: Image.Image, size: int) -> np.ndarray:
     """Shortest side to ``size`` (bicubic), centre crop: [3,size,size] float32."""
+    picture = _without_ends(picture)
     width, height = picture.size
     shortest = min(width, height)
     # as CLIPImageProcessor rounds: the long side is truncated
@@ -55,6 +58,14 @@ def clip_crop(picture: Image.Image, size: int) -> np.ndarray:
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return _clip_normalise(np.asarray(picture.crop((left, top, left + size, top + size))))
+
+
+def _without_ends(picture: Image.Image) -> Image.Image:
+    """The middle of a picture that is more than LONGEST times as long as wide: resized whole, a strip of one pixel would fill the memory."""
+    width, height = picture.size
+    most = LONGEST * min(width, height)
+    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
+    return picture.crop((left, top, left + min(width, most), top + min(height, most)))
 
 
 def clip_pad(picture: Image.Image, size: int) -> np.ndarray:
@@ -70,7 +81,7 @@ def clip_pad(picture: Image.Image, size: int) -> np.ndarray:
 
 def _clip_normalise(pixels: np.ndarray) -> np.ndarray:
     scaled = (pixels * (1 / 255)).astype(np.float32)
-    return ((scaled - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1)
+    return np.ascontiguousarray(((scaled - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1))
 
 
 def sam_resize_shape(height: int, width: int, size: int) -> tuple[int, int]:
@@ -79,11 +90,8 @@ def sam_resize_shape(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
-def sam_input(picture: Image.Image, size: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Longest side to ``size`` (bilinear with antialiasing), normalised, zero padded: [3,size,size] float32, and (height, width) inside."""
+def sam_resize(picture: Image.Image, size: int) -> np.ndarray:
+    """Longest side to ``size`` (bilinear with antialiasing): uint8 [h,w,3]."""
     width, height = picture.size
     rows, columns = sam_resize_shape(height, width, size)
-    pixels = np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR), np.float32)
-    square = np.zeros((3, size, size), np.float32)
-    square[:, :rows, :columns] = ((pixels - SAM_MEAN) / SAM_STD).transpose(2, 0, 1)
-    return square, (rows, columns)
+    return np.array(picture.resize((columns, rows), Image.Resampling.BILINEAR))

@@ -24,10 +24,6 @@ class Conversation:
             return self._vicuna(turns)
         return self._llama_2(turns)
 
-    def prefix(self) -> str:
-        """The part that no query changes: everything up to and including the picture."""
-        return self.render([(f"{PICTURE}\n\0", None)]).split("\n\0")[0]
-
     def _vicuna(self, turns: Sequence[tuple[str, str | None]]) -> str:
         text = self.system + " "
         for user, answer in turns:
@@ -57,6 +53,13 @@ CONVERSATIONS = {
 }
 
 
-def user_turn(query: str, template: str) -> str:
-    """A query as the user's turn. ``template`` holds ``{query}``; published models were trained on "... Please output segmentation mask."."""
-    return f"{PICTURE}\n{template.replace('{query}', query)}"
+def user_turn(query: str, template: str, picture: str = PICTURE) -> str:
+    """A query as the user's turn.
+
+    Args:
+        template: holds ``{query}``; published models were trained on "... Please output segmentation mask.".
+        picture: how the checkpoint writes the picture (PICTURE, or IMAGE alone without markers); "" in later turns of a conversation, where it
+            is not shown again.
+    """
+    text = template.replace("{query}", query)
+    return f"{picture}\n{text}" if picture else text

@@ -22,7 +22,7 @@ class Batch:
     """B pictures. L: length after the picture's patches are in place.
 
     Attributes:
-        clip [B,3,c,c], sam [B,3,s,s].
+        clip: float32 [B,3,c,c]. sam: uint8 [B,h,w,3].
         before [B,a], after [B,b] token ids around the picture; L = a + patches + b.
         positions [B,L], mask bool [B,1,L,L] (True: may attend).
         labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).

@@ -33,7 +33,8 @@ class Objective(nn.Module):
         """Losses by name, of the parts that ``stage`` trains; "loss" is their weighted sum."""
         losses: dict[str, Tensor] = {}
         patches = self.lisa.look(batch.clip)
-        embedding = None if stage.part == "language" else self.lisa.sam.image_encoder(batch.sam)
+        sam = self.lisa.sam
+        embedding = None if stage.part == "language" else sam.image_encoder(sam.normalise(batch.sam))
         if stage.part == "vision":
             prompts = self.warmup.named_prompts(batch.named_kind, batch.named_color)
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)

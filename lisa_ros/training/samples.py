@@ -28,7 +28,7 @@ class Sample:
     """One picture, ready for collation.
 
     Attributes:
-        clip [3,c,c], sam [3,s,s] float32: the towers' inputs.
+        clip: float32 [3,c,c]. sam: uint8 [h,w,3]: the towers' inputs, see preprocessing.
         prompts: ids of each question's prompt up to "ASSISTANT:". answers: ids of each answer, </s> included.
         masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid.
         has_target: bool [q].

@@ -1,7 +1,5 @@
 """The engine's behaviour: refusals, cancelling, bad input."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from golden import CHECKPOINT, VISION_TOWER, read_case
@@ -59,6 +57,19 @@ def test_cancel_stops_a_chat(engine, encoded):
         engine.ask(encoded, ["something"], mode="chat", should_stop=stop)
 
 
+def test_the_answer_is_streamed_as_it_grows(engine, encoded):
+    case = read_case("p0")
+    heard = []
+    queries = [case.about["user_text"], "something else"]
+    said = engine.ask(
+        encoded, queries, mode="chat", raw=True, max_new_tokens=8, on_text=lambda *growth: heard.append(growth)
+    )
+    for number, segmentation in enumerate(said):
+        texts = [text for heard_number, text in heard if heard_number == number]
+        assert len(texts) > 1 and texts[-1] == segmentation.answer
+        assert len(texts) == len(set(texts)) <= len(segmentation.output_ids)
+
+
 def test_stages_are_timed(engine, encoded):
     asked = engine.ask(encoded, ["something"])[0]
     assert {"language", "decode", "upscale"} <= set(asked.seconds)
@@ -66,14 +77,12 @@ def test_stages_are_timed(engine, encoded):
 
 
 def test_a_longer_query_than_the_context_is_refused(engine, encoded):
-    short = dataclasses.replace(engine._lisa.config.language, max_position_embeddings=400)
-    config = engine._lisa.config
-    try:
-        engine._lisa.config = dataclasses.replace(config, language=short)
-        with pytest.raises(ValueError, match="shorten the query"):
-            engine.ask(encoded, ["word " * 400])
-    finally:
-        engine._lisa.config = config
+    limit = engine._lisa.config.language.max_position_embeddings
+    with pytest.raises(ValueError, match=f"the model reads {limit}: shorten the query"):
+        engine.ask(encoded, ["word " * limit])
+    assert len(engine.ask(encoded, ["word " * 500])[0].masks) == 1
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        engine.ask(encoded, ["word"], mode="chat", max_new_tokens=limit)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])

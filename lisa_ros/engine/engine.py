@@ -19,12 +19,13 @@ from torch import Tensor
 
 from lisa_ros.engine.acceleration import Stage
 from lisa_ros.engine.clock import StageClock
-from lisa_ros.engine.models import resolve_model
+from lisa_ros.engine.models import resolve_model, resolve_vision_tower
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.engine.reading import Prefix, Reader, Readings, force
 from lisa_ros.engine.segmentation import Cancelled, Segmentation
+from lisa_ros.engine.upload import upload
 from lisa_ros.engine.writing import Writer, write
-from lisa_ros.model.checkpoint import load_checkpoint
+from lisa_ros.model.checkpoint import QUANTIZATIONS, load_checkpoint
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.preprocessing import CLIP_FITS, preprocess
 from lisa_ros.model.prompt import CONVERSATIONS, MASK_ANSWER
@@ -32,7 +33,6 @@ from lisa_ros.model.sam.sam import upscale_masks
 from lisa_ros.model.tokenizer import LisaTokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-QUANTIZATIONS = ("none", "8bit", "4bit")
 
 
 @dataclass
@@ -131,8 +131,11 @@ class Engine:
         chosen = choose_device(device)
         if dtype == "auto":
             dtype = "bfloat16" if chosen.type == "cuda" else "float32"
-        tower = None if vision_tower is None else resolve_model(vision_tower)
-        lisa, tokenizer = load_checkpoint(resolve_model(model), vision_tower=tower, device=chosen, dtype=DTYPES[dtype])
+        directory = resolve_model(model)
+        tower = resolve_vision_tower(model, directory, vision_tower)
+        lisa, tokenizer = load_checkpoint(
+            directory, vision_tower=tower, device=chosen, dtype=DTYPES[dtype], quantization=quantization
+        )
         if clip_fit is not None:
             lisa.config = dataclasses.replace(lisa.config, clip_fit=clip_fit)
         engine = cls(lisa, tokenizer, conversation=conversation, quantization=quantization, compile=compile)
@@ -146,8 +149,8 @@ class Engine:
         config, clock = self._lisa.config, StageClock(self._device)
         with clock.stage("preprocess"):
             inputs = preprocess(image, config.vision.image_size, config.sam.image_size, config.clip_fit)
-            pixels = self._upload(inputs.sam)[None]
-            clip = self._upload(inputs.clip)[None].to(self._dtype)
+            pixels = upload(inputs.sam, self._device)[None]
+            clip = upload(inputs.clip, self._device)[None].to(self._dtype)
         with self._beside(), clock.stage("sam"):
             embedding = self._see(self._lisa.sam.normalise(pixels).to(self._dtype))
             ready = None if self._side is None else torch.cuda.Event()
@@ -279,10 +282,6 @@ class Engine:
                 )
             )
         return results
-
-    def _upload(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self._device, non_blocking=True) if self._side else tensor.to(self._device)
 
     @contextmanager
     def _beside(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lisa_ros.engine.acceleration import Stage, bucket
 from lisa_ros.engine.prompting import Prompt, Prompter
+from lisa_ros.engine.upload import upload
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.llama import KeyValueCache
 from lisa_ros.model.tokenizer import IMAGE_ID
@@ -78,7 +79,7 @@ class Reader:
         cache.begin_with(prefix.cache)
         ids = [row + [0] * (width - len(row)) for row in rows] + [[0] * width] * (batch - len(rows))
         positions = torch.arange(start, start + width, device=self.device)[None]
-        hidden = self._read(torch.tensor(ids, device=self.device), positions, memory=(cache.keys, cache.values))
+        hidden = self._read(upload(ids, self.device), positions, memory=(cache.keys, cache.values))
         return States(prefix.last, hidden), cache
 
     def token(self, tokens: Tensor, positions: Tensor, cache: KeyValueCache) -> Tensor:
@@ -152,7 +153,7 @@ class States:
 
     def take(self, numbers: list[int]) -> Tensor:
         """States [n,d] by number."""
-        return torch.cat(self._parts)[torch.tensor(numbers, dtype=torch.long, device=self._parts[0].device)]
+        return torch.cat(self._parts)[upload(torch.tensor(numbers, dtype=torch.long), self._parts[0].device)]
 
 
 def force(reader: Reader, prompter: Prompter, prefix: Prefix, prompts: list[Prompt], answer: str) -> Readings:

@@ -16,6 +16,7 @@ from torch import Tensor
 from lisa_ros.engine.clock import StageClock
 from lisa_ros.engine.prompting import Prompt
 from lisa_ros.engine.reading import Prefix, Reader, Readings, seg_places
+from lisa_ros.engine.upload import upload
 from lisa_ros.model.tokenizer import LisaTokenizer
 
 UNFINISHED = "\ufffd"  # how sentencepiece shows the first bytes of a character whose last ones are not there yet
@@ -81,9 +82,9 @@ def write(
     with clock.stage("generate"):
         lengths = [len(prompt.own) for prompt in prompts] + [1] * (states.batch - len(prompts))
         state = states.take([states.before(row, length) for row, length in enumerate(lengths)])
-        positions = torch.tensor([prefix.cache.length + length for length in lengths], device=reader.device)
+        positions = upload([prefix.cache.length + length for length in lengths], reader.device)
         written = state.new_zeros(max_new_tokens, *state.shape)
-        minimum = torch.tensor(min_target_probability, device=reader.device)
+        minimum = torch.full((), min_target_probability, device=reader.device)
         behind = 1 if reader.device.type == "cuda" else 0
         on_the_way: deque[Callable[[], list[int]]] = deque()
         for step in range(max_new_tokens):

@@ -77,10 +77,9 @@ def refuse_problems(inventory: Inventory) -> None:
 
 
 def stage_dtype(key: str, dtype: torch.dtype) -> torch.dtype:
-    """The dtype a parameter gets. SAM's neck overflows in float16 and stays float32 there."""
-    if dtype == torch.float16 and ".image_encoder.neck." in key:
-        return torch.float32
-    return dtype
+    """The dtype a parameter gets. SAM's position code stays float32 everywhere; so does its neck in float16, where it overflows."""
+    exact = "positional_encoding_gaussian_matrix" in key or (dtype == torch.float16 and ".image_encoder.neck." in key)
+    return torch.float32 if exact else dtype
 
 
 def _layer_quantizer(inventory: Inventory, bits: int) -> Callable[[str], None]:

@@ -60,6 +60,18 @@ class Seen:
     remark: str = ""
 
 
+@dataclass
+class Conversation:
+    """A chat on a frame of the camera, as far as it went.
+
+    request_id: of the last turn. turns: (query, answer).
+    """
+
+    request_id: str
+    seen: Seen
+    turns: list[tuple[str, str]]
+
+
 class Stages:
     """Where the seconds go: `begin` closes the stage before it and tells the client what comes."""
 
@@ -102,6 +114,7 @@ class Answering:
         self.buffer: FrameBuffer | None = None
         self._parameters, self._publishers, self._now_ns, self._logger = parameters, publishers, now_ns, logger
         self._encoded: tuple[Received, Any] | None = None
+        self._conversation: Conversation | None = None
         self._engine_lock = threading.Lock()  # a worker that was given up on may still be inside
 
     # ---- the three ways in which a request ends ----
@@ -121,6 +134,7 @@ class Answering:
         except Cancelled:
             self._end(request, Reply(self._plain(request, Status.CANCELLED, request.cancel_reason, stages)))
         else:
+            self._remember(request, seen, perception)
             result = conversions.to_result(perception, stages.seconds)
             result.header = seen.header
             self._end(request, Reply(result, outputs), stages)
@@ -138,7 +152,7 @@ class Answering:
 
     def forget(self) -> None:
         """Let go of everything that belongs to the engine or a frame."""
-        self.engine, self._encoded = None, None
+        self.engine, self._encoded, self._conversation = None, None, None
 
     # ---- the path ----
     def _check(self, request: Request) -> None:
@@ -153,9 +167,32 @@ class Answering:
             raise Refused(Status.REJECTED, f'mode must be "mask" or "chat", got "{request.mode[:50]}"')
         if not request.max_age >= 0:
             raise Refused(Status.REJECTED, f"max_age must be 0 or more seconds, got {request.max_age}")
+        if not request.continues:
+            return
+        if request.mode == "mask":
+            raise Refused(Status.REJECTED, 'only chat can be continued: leave mode empty or say "chat"')
+        newest = self._conversation.request_id if self._conversation is not None else None
+        if request.continues != newest:
+            instead = "there is none" if newest is None else f'that is "{newest}"'
+            raise Refused(
+                Status.REJECTED,
+                f'"{request.continues[:50]}" cannot be continued, only the newest chat answer can: {instead}',
+            )
+
+    def _mode(self, request: Request) -> str:
+        return "chat" if request.continues else request.mode or self._parameters["mode"]
+
+    def _remember(self, request: Request, seen: Seen, perception: Perception) -> None:
+        """Keep a chat on the camera's frame, so that a goal can go on from it."""
+        if self._mode(request) == "chat" and request.image is None:
+            earlier = self._conversation.turns if request.continues else []
+            turns = [*earlier, (request.query, perception.answer)]
+            self._conversation = Conversation(request.id, replace(seen, remark=""), turns)
 
     def _look(self, request: Request) -> Seen:
         """The frame that the request is about. Raises Refused when there is none or it cannot be read."""
+        if request.continues:
+            return self._conversation.seen
         if request.image is not None:
             try:
                 color = conversions.color_image(request.image.color)
@@ -259,15 +296,19 @@ class Answering:
             if seen.key is not None:
                 self._encoded = (seen.key, encoded)
         stages.begin("segment")
-        (perception,) = perceive(
-            self.engine,
-            seen.frame,
-            [request.query],
-            encoded=encoded,
-            mode=request.mode or self._parameters["mode"],
-            lift_options=self._parameters.lift_options(),
-            should_stop=lambda: request.cancelled,
-        )
+        try:
+            (perception,) = perceive(
+                self.engine,
+                seen.frame,
+                [request.query],
+                encoded=encoded,
+                mode=self._mode(request),
+                lift_options=self._parameters.lift_options(),
+                should_stop=lambda: request.cancelled,
+                **self._chat_options(request),
+            )
+        except ValueError as error:  # what the engine says of a query that it cannot read, for example a too long one
+            raise Refused(Status.REJECTED, str(error)) from error
         stages.replace(
             [(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")]
         )
@@ -284,6 +325,17 @@ class Answering:
         if seen.remark:
             perception.message = "; ".join(filter(None, [perception.message, seen.remark]))
         return perception
+
+    def _chat_options(self, request: Request) -> dict[str, Any]:
+        """What Engine.ask needs to know for chat only."""
+        if self._mode(request) != "chat":
+            return {}
+        options: dict[str, Any] = {"max_new_tokens": self._parameters["max_new_tokens"]}
+        if request.continues:
+            options["history"] = self._conversation.turns
+        if (tell := request.on_text) is not None:
+            options["on_text"] = lambda index, text: tell(text)
+        return options
 
     def _outputs(self, seen: Seen, perception: Perception, *, only_images: bool) -> Outputs:
         """The messages of an answered query; overlay and markers only for those who listen."""

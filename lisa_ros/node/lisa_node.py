@@ -25,7 +25,9 @@ from lisa_ros.node.requests import Request, Requests
 from lisa_ros.node.servers import Servers
 
 EngineFactory = Callable[..., Any]
-"""Called as factory(model, device=..., dtype=...); returns an Engine or raises with a message for a person."""
+"""Called as Engine.load is, factory(model, device=..., dtype=..., further options that were set); returns an Engine or
+raises with a message for a person.
+"""
 
 STOP_SECONDS = 2.0
 """How long a stop waits for the engine to return; a request that it holds longer ends as CANCELLED without it."""
@@ -40,11 +42,11 @@ SUCCESS, FAILURE, ERROR = (
 )
 
 
-def load_engine(model: str, *, device: str, dtype: str) -> Any:
+def load_engine(model: str, **options: Any) -> Any:
     """The real engine; imports torch, so only when called."""
     from lisa_ros.engine import Engine
 
-    return Engine.load(model, device=device, dtype=dtype)
+    return Engine.load(model, **options)
 
 
 def transition(callback: Callable) -> Callable:
@@ -85,10 +87,11 @@ class LisaNode(LifecycleNode):
     @transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; fails, with the reason in the log, when it cannot be loaded."""
-        model, device, dtype = (self.parameters[name] for name in ("model", "device", "dtype"))
-        self.get_logger().info(f'loading model "{model}" (device {device}, dtype {dtype})')
+        model, options = self.parameters["model"], self.parameters.load_options()
+        described = ", ".join(f"{name} {value}" for name, value in options.items())
+        self.get_logger().info(f'loading model "{model}" ({described})')
         try:
-            engine = self._engine_factory(model, device=device, dtype=dtype)
+            engine = self._engine_factory(model, **options)
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
             self.get_logger().fatal(f'model "{model}" cannot be loaded: {error}')
             return FAILURE

@@ -33,8 +33,8 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Declared:
-    """One parameter. `choices` or `low`..`high` limit it; `changes` says when a new value takes effect and is
-    accepted.
+    """One parameter. `choices` or `low`..`high` limit it; `optional`: it may be empty text, for "as the checkpoint says";
+    `changes` says when a new value takes effect and is accepted.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Declared:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    optional: bool = False
     changes: str = ALWAYS
 
     def descriptor(self) -> ParameterDescriptor:
@@ -50,7 +51,7 @@ class Declared:
         text = f"{self.description} Changes: {self.changes}."
         descriptor = ParameterDescriptor(description=text, read_only=self.changes == START)
         if self.choices:
-            descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
+            descriptor.additional_constraints = "one of: " + ", ".join(self._allowed())
         if self.low is not None:
             if isinstance(self.default, float):
                 descriptor.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high)]
@@ -62,14 +63,23 @@ class Declared:
         """Why a value is refused; empty when it is fine."""
         if type(value) is not type(self.default):
             return f"parameter {self.name} must be {_TYPE_NAMES[type(self.default)]}, got {value!r}"
+        if self.optional and value == "":
+            return ""
         if self.choices and value not in self.choices:
-            return f'parameter {self.name} must be one of {", ".join(self.choices)}, got "{value}"'
+            return f'parameter {self.name} must be one of {", ".join(self._allowed())}, got "{value}"'
         if isinstance(value, str) and not self.choices and not value.strip():
             return f"parameter {self.name} must not be empty"
         if self.low is not None and not (math.isfinite(value) and self.low <= value <= self.high):
             return f"parameter {self.name} must be within {self.low:g} and {self.high:g}, got {value:g}"
         return ""
 
+    def _allowed(self) -> tuple[str, ...]:
+        """The choices as a person reads them."""
+        return (*self.choices, '""') if self.optional else self.choices
+
+
+LOAD_OPTIONS = ("device", "dtype", "vision_tower", "conversation", "quantization", "clip_fit", "compile")
+"""Parameters that Engine.load takes under the same name."""
 
 PARAMETERS = (
     Declared(
@@ -83,6 +93,43 @@ PARAMETERS = (
         choices=("auto", "float32", "bfloat16", "float16"),
         changes=UNCONFIGURED,
     ),
+    Declared(
+        "vision_tower",
+        "",
+        "Folder or hub id of the CLIP tower, for checkpoints that hold none; empty: the one that the checkpoint names.",
+        optional=True,
+        changes=UNCONFIGURED,
+    ),
+    Declared(
+        "conversation",
+        "",
+        "Prompt template; empty: the checkpoint's.",
+        choices=("llava_v1", "llava_llama_2"),
+        optional=True,
+        changes=UNCONFIGURED,
+    ),
+    Declared(
+        "quantization",
+        "none",
+        "Bits of the language model's weights: less memory, slightly other answers; none keeps those of dtype.",
+        choices=("none", "8bit", "4bit"),
+        changes=UNCONFIGURED,
+    ),
+    Declared(
+        "clip_fit",
+        "",
+        "What the language model sees of the frame: crop (its middle square, as the reference) or pad (all of it); "
+        "empty: as the checkpoint says.",
+        choices=("crop", "pad"),
+        optional=True,
+        changes=UNCONFIGURED,
+    ),
+    Declared(
+        "compile",
+        False,
+        "Compile the model: configure takes longer, answers take less.",
+        changes=UNCONFIGURED,
+    ),
     Declared("autostart", True, "Configure and activate at once, without a lifecycle manager.", changes=START),
     Declared(
         "mode",
@@ -90,6 +137,7 @@ PARAMETERS = (
         "mask: one mask, no text, fastest; chat: the model also writes an answer.",
         choices=("mask", "chat"),
     ),
+    Declared("max_new_tokens", 64, "Longest answer in chat mode [tokens]; what is longer is cut off.", 1, 4096),
     Declared(
         "color_transport",
         "raw",
@@ -151,6 +199,15 @@ class Parameters:
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
+
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments of Engine.load: device, dtype, and of the others those that do not have their default."""
+        always = ("device", "dtype")
+        return {
+            name: self._values[name]
+            for name in LOAD_OPTIONS
+            if name in always or self._values[name] != self._declared[name].default
+        }
 
     def lift_options(self) -> dict[str, Any]:
         """Keyword arguments of lisa_ros.geometry.lift."""

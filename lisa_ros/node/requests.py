@@ -18,9 +18,9 @@ class Request:
     """One query under way. It ends exactly once: `end` does nothing the second time.
 
     mode: "" = the node's parameter. max_age: seconds, 0 = the node's parameter. image: the service's own images, None =
-    the camera's.
+    the camera's. continues: id of the request whose conversation goes on, "" = a new one.
     on_end: called once with the result, from whichever thread ended it. on_stage: called with the name of each stage
-    that begins.
+    that begins. on_text: called with the model's text so far while it writes; None = nobody listens.
     """
 
     query: str
@@ -28,8 +28,10 @@ class Request:
     max_age: float = 0.0
     target_frame: str = ""
     image: Any = None
+    continues: str = ""
     on_end: Callable[[Any], None] = lambda result: None
     on_stage: Callable[[str], None] = lambda stage: None
+    on_text: Callable[[str], None] | None = None
     id: str = field(default_factory=lambda: f"q{next(_numbers)}")
     created: float = field(default_factory=time.monotonic)
     cancel_reason: str = ""

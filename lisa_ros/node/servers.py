@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from rclpy.action import ActionServer, CancelResponse
@@ -14,6 +13,7 @@ from rclpy.task import Future
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.node.answering import Reply
+from lisa_ros.node.feedback import Feedback
 from lisa_ros.node.requests import Request
 from lisa_ros.srv import SegmentImage
 
@@ -51,22 +51,19 @@ class Servers:
         self._node.destroy_service(self._service)
 
     async def _run_goal(self, goal: ServerGoalHandle) -> Segment.Result:
-        key, begun = bytes(goal.goal_id.uuid), time.monotonic()
-        done = Future()
-        wish = goal.request
+        key, done, wish = bytes(goal.goal_id.uuid), Future(), goal.request
+        request = Request(wish.query, wish.mode, wish.max_age, wish.target_frame, continues=wish.continues)
+        feedback, wake = Feedback(goal.publish_feedback, request.id), self._waker(done)
 
-        def tell(stage: str) -> None:
-            goal.publish_feedback(
-                Segment.Feedback(request_id=request.id, stage=stage, seconds=time.monotonic() - begun)
-            )
+        def end(reply: Reply) -> None:
+            feedback.close()
+            wake(reply)
 
-        request = Request(
-            wish.query, wish.mode, wish.max_age, wish.target_frame, on_stage=tell, on_end=self._waker(done)
-        )
+        request.on_stage, request.on_text, request.on_end = feedback.begin, feedback.write, end
         if goal.is_cancel_requested:
             request.cancel("cancelled by the client")
         self._goals[key] = request
-        tell("waiting")
+        feedback.begin("waiting")
         try:
             reply: Reply = await self._wait(request, done)
         finally:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 EXPECTED = {
     "lisa.launch.py": {
-        "model", "device", "dtype", "mode", "color_transport", "autostart", "use_sim_time",
+        "model", "device", "dtype", "vision_tower", "conversation", "quantization", "clip_fit", "compile",
+        "mode", "color_transport", "autostart", "use_sim_time",
         "namespace", "params_file", "log_level", "respawn",
     },
     "replay.launch.py": {"source", "frames", "rate", "loop", "stamps", "depth_encoding", "hold_frame"},

@@ -158,7 +158,13 @@ class Running:
     def __init__(self, engine: ScriptedEngine, **parameters) -> None:
         self.engine = engine
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = LisaNode(engine_factory=lambda model, device, dtype: engine, parameter_overrides=overrides)
+        self.loads: list[tuple[str, dict]] = []
+
+        def factory(model, **options):
+            self.loads.append((model, options))
+            return engine
+
+        self.node = LisaNode(engine_factory=factory, parameter_overrides=overrides)
         self.spinning = Spinning(self.node)
 
     def frames(self) -> int:

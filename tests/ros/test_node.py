@@ -153,6 +153,16 @@ def test_unusable_queries_are_rejected(lisa, client, text, says):
     good_again(lisa, client)
 
 
+@pytest.mark.parametrize("mode", ["mask", "chat"])
+def test_a_query_longer_than_the_models_context_is_rejected(make_node, client, mode):
+    lisa = make_node(max_query_length=100_000, mode=mode)
+    ready(lisa, client)
+    result = client.ask("red " * 600)
+    assert result.status == Result.REJECTED
+    assert result.message == "the prompt takes 600 words, the model reads 500: shorten the query"
+    good_again(lisa, client)
+
+
 def test_wrong_encoding(lisa, client):
     header = client.header()
     ready(lisa, client, header=header, color=conversions.to_image(header, depth_picture(), "16UC1"))
@@ -292,6 +302,20 @@ def test_lifecycle_loads_and_frees(lisa, client):
     lisa.node.trigger_activate()
     assert lisa.node.state_label() == "active"
     good_again(lisa, client)
+
+
+def test_the_engine_is_told_what_was_set(make_node):
+    always = {"device": "auto", "dtype": "auto"}
+    assert make_node().loads == [("lisa-mini", always)]
+    given = {
+        "vision_tower": "clip",
+        "conversation": "llava_v1",
+        "quantization": "8bit",
+        "clip_fit": "pad",
+        "compile": True,
+    }
+    lisa = make_node(model="there", dtype="float32", **given)
+    assert lisa.loads == [("there", {**always, "dtype": "float32", **given})]
 
 
 def test_unreadable_checkpoint_leaves_the_node_unconfigured(make_node):

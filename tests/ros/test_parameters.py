@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 
-from lisa_ros.node.parameters import PARAMETERS, ParameterError
+from lisa_ros.node.parameters import LOAD_OPTIONS, PARAMETERS, ParameterError
 
 
 def test_file_holds_exactly_the_declared_defaults():
@@ -33,6 +34,7 @@ def test_everything_is_described(make_node):
         ("mode", "poem", 'parameter mode must be one of mask, chat, got "poem"'),
         ("model", "other", "parameter model can only change before configure; the node is active"),
         ("color_transport", "compressed", "parameter color_transport can only change before activate"),
+        ("clip_fit", "pad", "parameter clip_fit can only change before configure; the node is active"),
         ("min_depth", 11.0, "parameter min_depth (11) must be smaller than max_depth (10)"),
         ("max_query_length", 0, "max_query_length"),
         ("sync_tolerance", float("nan"), "sync_tolerance"),
@@ -52,6 +54,12 @@ def test_bad_changes_are_refused(lisa, name, value, says):
         ("largest_cluster", 1, "parameter largest_cluster must be true or false"),
         ("min_depth", 20.0, "parameter min_depth (20) must be smaller than max_depth (10)"),
         ("model", " ", "parameter model must not be empty"),
+        ("model", "", "parameter model must not be empty"),
+        ("vision_tower", " ", "parameter vision_tower must not be empty"),
+        ("conversation", "vicuna", 'parameter conversation must be one of llava_v1, llava_llama_2, "", got "vicuna"'),
+        ("quantization", "", 'parameter quantization must be one of none, 8bit, 4bit, got ""'),
+        ("clip_fit", "stretch", 'parameter clip_fit must be one of crop, pad, "", got "stretch"'),
+        ("max_new_tokens", 0, "max_new_tokens"),
     ],
 )
 def test_bad_start_values_are_refused(make_node, name, value, says):
@@ -70,6 +78,25 @@ def test_model_may_change_when_unconfigured(make_node):
     lisa = make_node(start=False)
     (answer,) = lisa.node.set_parameters([Parameter("model", value="other")])
     assert answer.successful and lisa.node.parameters["model"] == "other"
+
+
+@pytest.mark.parametrize("name", [declared.name for declared in PARAMETERS if declared.optional])
+def test_optional_texts_may_be_set_and_emptied(make_node, name):
+    lisa = make_node(start=False)
+    declared = next(declared for declared in PARAMETERS if declared.name == name)
+    for value in ((declared.choices or ("somewhere",))[0], ""):
+        (answer,) = lisa.node.set_parameters([Parameter(name, value=value)])
+        assert answer.successful and lisa.node.parameters[name] == value
+
+
+def test_names_that_the_engine_knows_are_the_ones_declared():
+    from lisa_ros.engine.engine import Engine
+    from lisa_ros.model.prompt import CONVERSATIONS
+
+    declared = {parameter.name: parameter for parameter in PARAMETERS}
+    assert set(declared["conversation"].choices) == set(CONVERSATIONS)
+    assert set(LOAD_OPTIONS) <= set(inspect.signature(Engine.load).parameters)
+    assert inspect.signature(Engine.ask).parameters["max_new_tokens"].default == declared["max_new_tokens"].default
 
 
 def test_qos_of_an_input_can_be_overridden(make_node, client):

@@ -61,6 +61,90 @@ def test_goal_succeeds_with_feedback_for_every_stage(lisa, client, goals):
     assert client.output("mask").header == answer.result.result.header
 
 
+def chat(client, goals, query, **fields):
+    """(result, feedback) of a goal in chat mode."""
+    heard = []
+    goal = Segment.Goal(query=query, mode=fields.pop("mode", "chat"), **fields)
+    handle = send(client, goals, goal, lambda message: heard.append(message.feedback))
+    answer = finished(client, handle.get_result_async())
+    client.settle()
+    return answer.result.result, heard
+
+
+def test_feedback_carries_the_answer_while_it_is_written(lisa, client, goals):
+    show_frame(lisa, client)
+    lisa.engine.pace = 0.04
+    result, heard = chat(client, goals, "the red box")
+    assert result.status == Result.FOUND and result.answer == "[SEG]. It is that one."
+    stages = [feedback.stage for feedback in heard]
+    assert list(dict.fromkeys(stages)) == ["waiting", "convert", "encode", "segment", "publish"]
+    assert stages == sorted(stages, key=["waiting", "convert", "encode", "segment", "publish"].index)
+    texts = [feedback.answer for feedback in heard]
+    assert texts[:4] == [""] * 4 and texts[4] == "[SEG]."  # the first word at once
+    assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:]))
+    last = max(index for index, stage in enumerate(stages) if stage == "segment")
+    assert texts[last] == texts[-1] == result.answer
+
+
+def test_mask_mode_writes_no_text(lisa, client, goals):
+    show_frame(lisa, client)
+    _, heard = chat(client, goals, "the red box", mode="mask")
+    assert [feedback.answer for feedback in heard] == [""] * 5
+    assert "on_text" not in lisa.engine.options and "max_new_tokens" not in lisa.engine.options
+
+
+def test_max_new_tokens_is_the_parameter(make_node, client, goals):
+    lisa = make_node(max_new_tokens=7)
+    show_frame(lisa, client)
+    chat(client, goals, "the red box")
+    assert lisa.engine.options["max_new_tokens"] == 7
+
+
+def test_a_goal_goes_on_from_the_newest_chat(lisa, client, goals):
+    show_frame(lisa, client)
+    first, _ = chat(client, goals, "the red box")
+    header = client.header(shift=1.0)
+    black = conversions.to_image(header, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
+    client.show(header=header, color=black)
+    client.until(lambda: lisa.frames() > 1)
+    client.settle()
+    for messages in client.outputs.values():
+        messages.clear()
+    second, _ = chat(client, goals, "show it again", continues=first.request_id, mode="", max_age=0.001)
+    assert second.status == Result.FOUND and second.header == first.header
+    assert client.output("mask").header == first.header
+    assert lisa.engine.options["history"] == [("the red box", first.answer)]
+    assert lisa.engine.encoded_frames == 1
+    third, _ = chat(client, goals, "and now", continues=second.request_id)
+    assert third.status == Result.FOUND
+    assert [query for query, _ in lisa.engine.options["history"]] == ["the red box", "show it again"]
+
+
+def test_queries_between_the_turns_do_not_end_a_conversation(lisa, client, goals):
+    show_frame(lisa, client)
+    first, _ = chat(client, goals, "the red box")
+    show_frame(lisa, client)
+    assert client.ask("the blue box").status == Result.NOT_FOUND  # another frame, mask mode, no conversation
+    assert "history" not in lisa.engine.options
+    second, _ = chat(client, goals, "show it again", continues=first.request_id)
+    assert second.status == Result.FOUND and second.header == first.header
+    assert lisa.engine.encoded_frames == 3  # the frame of the conversation had to make room
+
+
+def test_only_the_newest_chat_can_be_continued(lisa, client, goals):
+    show_frame(lisa, client)
+    result, _ = chat(client, goals, "show it again", continues="q0")
+    assert result.status == Result.REJECTED and '"q0" cannot be continued' in result.message
+    first, _ = chat(client, goals, "the red box")
+    newest, _ = chat(client, goals, "the blue box")
+    result, _ = chat(client, goals, "show it again", continues=first.request_id)
+    assert result.status == Result.REJECTED and f'that is "{newest.request_id}"' in result.message
+    result, _ = chat(client, goals, "show it again", continues=newest.request_id, mode="mask")
+    assert result.status == Result.REJECTED and "only chat can be continued" in result.message
+    result, _ = chat(client, goals, "the white box", continues=newest.request_id)
+    assert result.status == Result.NOT_FOUND
+
+
 def test_cancel_while_running(lisa, client, goals):
     show_frame(lisa, client)
     handle = send(client, goals, Segment.Goal(query="slow red"))

@@ -19,9 +19,11 @@ def parameter_table() -> str:
     rows = ["| parameter | default | meaning | may change |", "|---|---|---|---|"]
     for parameter in PARAMETERS:
         value = parameter.default
+        value = '""' if value == "" else value
         default = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
         limits = f" {parameter.low:g} to {parameter.high:g}." if parameter.low is not None else ""
-        limits = f" One of {', '.join(parameter.choices)}." if parameter.choices else limits
+        choices = (*parameter.choices, "empty") if parameter.optional else parameter.choices
+        limits = f" One of {', '.join(choices)}." if parameter.choices else limits
         rows.append(f"| `{parameter.name}` | {default} | {parameter.description}{limits} | {parameter.changes} |")
     return "\n".join(rows) + "\n"
 

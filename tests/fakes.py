@@ -37,7 +37,7 @@ def write_together(answers: Sequence[str], on_text: Callable[[int, str], None], 
 class ColorEngine:
     """Finds the pixels of the first colour word of the query; counts its calls.
 
-    In chat mode it writes its answer word by word. A query without a colour means the last one that the conversation named.
+    In chat mode it writes its answer word by word. A query without a colour means the last one named before it.
     """
 
     name = "color-engine"

@@ -26,19 +26,21 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--vision-tower",
         metavar="TOWER",
-        help="directory or hub id of the CLIP tower; published checkpoints hold none and name openai/clip-vit-large-patch14",
+        help="directory or hub id of the CLIP tower, for checkpoints that hold none (the published ones)",
     )
     group.add_argument("--conversation", choices=("llava_v1", "llava_llama_2"), help="prompt template")
     group.add_argument(
-        "--quantization", choices=("none", "8bit", "4bit"), help="bits of the language model's weights; none (default): those of --dtype"
+        "--quantization",
+        choices=("none", "8bit", "4bit"),
+        help="bits of the language model's weights; none (default): those of --dtype",
     )
     group.add_argument(
         "--clip-fit",
         choices=("crop", "pad"),
-        help="what the language model sees of a picture that is not square: crop (the middle, as the reference) or pad (all of it)",
+        help="what the language model sees of the picture: crop (its middle square, as the reference) or pad (all of it)",
     )
     group.add_argument(
-        "--compile", action="store_true", default=None, help="compile the model: the first answers take longer, the others less"
+        "--compile", action="store_true", default=None, help="compile the model: loading takes longer, answers take less"
     )
 
 

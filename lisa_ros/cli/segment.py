@@ -43,12 +43,17 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lisa segment", description="Answer queries about one picture.")
     parser.add_argument("--image", type=Path, required=True, help="the picture (PNG, JPEG, ...)")
-    parser.add_argument("--query", action="append", required=True, help="what to look for, in plain words; may be repeated")
+    parser.add_argument("--query", action="append", required=True, help="what to look for; may be repeated")
     parser.add_argument("--out", type=Path, required=True, help="folder for result.json, masks, overlays, clouds")
     parser.add_argument("--depth", type=Path, help="16-bit PNG of the same view (any size); needs --camera")
     parser.add_argument("--camera", type=Path, help="JSON: fx fy cx cy width height depth_scale_m; needs --depth")
-    parser.add_argument("--mode", choices=("mask", "chat"), default="mask", help="mask: answer forced to [SEG]. (default)")
-    parser.add_argument("--dialogue", action="store_true", help="each --query goes on from those before it and their answers (chat mode)")
+    parser.add_argument(
+        "--mode",
+        choices=("mask", "chat"),
+        default="mask",
+        help="mask: the answer is forced to [SEG]. (default); chat: the model writes it",
+    )
+    parser.add_argument("--dialogue", action="store_true", help="each --query goes on from those before it (chat mode)")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer in chat mode")
     parser.add_argument("--save-logits", action="store_true", help="also write logits_<q>.npz")
     add_model_flags(parser)
@@ -64,7 +69,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if args.answer is not None and args.mode != "mask":
         raise UsageError("--answer is for --mode mask: chat mode writes its own answer")
     if args.dialogue and args.mode != "chat":
-        raise UsageError("--dialogue is for --mode chat: in mask mode every answer is given, there is nothing to go on from")
+        raise UsageError("--dialogue is for --mode chat: in mask mode there are no answers to go on from")
     if args.max_new_tokens is not None and args.max_new_tokens < 1:
         raise UsageError(f"--max-new-tokens is {args.max_new_tokens}: at least 1")
     if args.out.exists() and not args.out.is_dir():
@@ -73,7 +78,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def ask(args: argparse.Namespace, engine: Engine, frame: Frame) -> list[Perception]:
-    """The answers to all queries: in one batch, or one after the other when they are a dialogue. The frame is encoded once.
+    """The answers to all queries: in one batch, or one after the other for a dialogue. The frame is encoded once.
 
     :raises CommandError: the picture or a query cannot be used.
     """

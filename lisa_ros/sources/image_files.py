@@ -1,7 +1,8 @@
 """Colour and depth pictures from files, checked while reading.
 
-Colour pictures become 8-bit RGB as cv2.imread makes them, with which the reference reads: what lies under a transparent pixel counts, not the
-transparency; 16 bits become 8 by leaving out the lower ones, whatever the picture's brightest value; animations give their first frame.
+Colour pictures become 8-bit RGB as cv2.imread makes them, with which the reference reads: what lies under a transparent
+pixel counts, not the transparency; 16 bits become 8 by leaving out the lower ones, whatever the picture's brightest value
+is. Animations give their first frame.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def read_color(path: str | Path, *, upright: bool) -> np.ndarray:
             return np.repeat(grey[:, :, None], 3, axis=2)
         if image.mode in ("I", "F"):
             raise ValueError(
-                f"{path}: one channel of 32 bits, whose white is not known; export the picture with 8 or 16 bits a channel"
+                f"{path}: one channel of 32 bits, whose white is not known; export it with 8 or 16 bits a channel"
             )
         image.info.pop("transparency", None)  # of a palette: Pillow would warn that it is lost
         return np.asarray(image.convert("RGB"))

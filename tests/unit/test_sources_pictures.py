@@ -1,4 +1,4 @@
-"""Colour pictures of every kind that people have: what their pixels become, and what is said of those that cannot be used."""
+"""Colour pictures of every kind: what their pixels become, and what is said of those that cannot be used."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_cmyk(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_every_exif_orientation_is_turned_upright(tmp_path, orientation, name):
-    """The stored pixels are those of which the EXIF turn makes the upright picture: its four quarters have known greys."""
+    """The stored pixels are those of which the EXIF turn makes the upright picture, whose quarters have known greys."""
     upright = np.kron(np.array([[10, 90], [170, 250]], np.uint8), np.ones((16, 24), np.uint8))
     stored = {  # what the camera's sensor saw, by the meaning of the tag (TIFF 6.0)
         1: upright,
@@ -151,10 +151,18 @@ def cut(tmp_path, name):
         (lambda f: cut(f, "a.jpg"), "a.jpg", "damaged or cut short"),
         (lambda f: (f / "a.png").write_text("not pixels"), "a.png", "not a picture that can be read"),
         (lambda f: (f / "a.png").write_bytes(b""), "a.png", "not a picture that can be read"),
-        (lambda f: (f / "a.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "a.eps", "not a picture"),
+        (
+            lambda f: (f / "a.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+            "a.eps",
+            "not a picture",
+        ),
         (lambda f: (f / "a.png").mkdir(), "a.png", "a folder; give a file"),
         (lambda f: (f / "a.png").write_bytes(png_of_zeros(20_000, 20_000)), "a.png", "too large for a picture"),
-        (lambda f: Image.fromarray(np.ones((6, 10), np.float32)).save(f / "a.tiff"), "a.tiff", "one channel of 32 bits"),
+        (
+            lambda f: Image.fromarray(np.ones((6, 10), np.float32)).save(f / "a.tiff"),
+            "a.tiff",
+            "one channel of 32 bits",
+        ),
         (lambda f: Image.fromarray(np.ones((6, 10), np.int32)).save(f / "a.tiff"), "a.tiff", "one channel of 32 bits"),
     ],
     ids=["cut PNG", "cut JPEG", "text", "empty", "EPS", "folder", "enormous", "float", "int32"],

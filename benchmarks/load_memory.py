@@ -1,0 +1,113 @@
+"""Peak host memory of loading a checkpoint, against the size of its weights.
+
+    python benchmarks/load_memory.py [--keep DIR]
+
+Writes a checkpoint of about 1.5 GB in the published form (bfloat16 language model, float32 SAM, PyTorch shards), converts it to safetensors, and
+loads both on the CPU in child processes. A child's peak is VmHWM, which counts mapped file pages too, from just before the load. The goal is
+at most 1.2 times the weights as they lie in memory afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from lisa_ros.cli.table import render
+from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
+from lisa_ros.model.convert import convert_checkpoint
+from lisa_ros.model.inventory import stored_name
+from lisa_ros.model.lisa import Lisa
+from lisa_ros.model.published import published_config, published_dtype
+from lisa_ros.model.sam.config import SamConfig
+
+TOKENIZER = Path(__file__).resolve().parent.parent / "lisa_ros" / "assets" / "lisa-mini"
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json")
+
+
+def configuration() -> LisaConfig:
+    """LISA-7B-v1 with half the width, a quarter of the layers, and SAM's ViT-B."""
+    language = LanguageConfig(2048, 5504, 8, 16, 16, vocab_size=32004)
+    vision = VisionConfig(hidden_size=512, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=8)
+    sam = SamConfig(width=768, depth=12, heads=12, global_attention=(2, 5, 8, 11))
+    return replace(published_config("7b"), language=language, vision=vision, sam=sam, vision_tower=None, name="synthetic")
+
+
+def write_checkpoint(directory: Path, shards: int = 2) -> None:
+    """Random weights in PyTorch shards, one tensor's random numbers at a time."""
+    directory.mkdir(parents=True)
+    config = configuration()
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(TOKENIZER / name, directory / name)
+    data = config.to_json()
+    data["lisa_ros"] = {"vision": asdict(config.vision)}
+    (directory / "config.json").write_text(json.dumps(data))
+    with torch.device("meta"):
+        wanted = Lisa(config).state_dict()
+    keys = list(wanted)
+    weight_map = {}
+    for number in range(shards):
+        name = f"pytorch_model-{number + 1:05}-of-{shards:05}.bin"
+        part = keys[number * len(keys) // shards : (number + 1) * len(keys) // shards]
+        tensors = {stored_name(k): torch.randn(wanted[k].shape).to(published_dtype(k)) for k in part}
+        torch.save(tensors, directory / name)
+        weight_map |= dict.fromkeys(tensors, name)
+    (directory / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def measure(directory: str, dtype: str) -> None:
+    """In a child: load, and print bytes of weights and of the peak above the memory held before."""
+    from lisa_ros.model.checkpoint import load_checkpoint
+
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from what is held now
+    before = _status("VmRSS")
+    lisa, _ = load_checkpoint(Path(directory), dtype=getattr(torch, dtype))
+    peak = _status("VmHWM")
+    weights = sum(tensor.nbytes for tensor in (*lisa.parameters(), *lisa.buffers()))
+    print(json.dumps({"weights": weights, "peak": peak - before, "after": _status("VmRSS") - before}))
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the checkpoints here and keep them; what is there is used again")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(*args.measure)
+        return 0
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="load-memory-"))
+    forms = {"PyTorch shards": folder / "bin", "safetensors": folder / "safetensors"}
+    try:
+        if not forms["PyTorch shards"].is_dir():
+            write_checkpoint(forms["PyTorch shards"])
+        if not forms["safetensors"].is_dir():
+            convert_checkpoint(forms["PyTorch shards"], forms["safetensors"], max_shard_bytes=10**9)
+        rows = []
+        for form, directory in forms.items():
+            for dtype in ("bfloat16", "float32"):
+                command = [sys.executable, __file__, "--measure", str(directory), dtype]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                seen = json.loads(done.stdout.splitlines()[-1])
+                mb = [f"{seen[name] / 1e6:.0f}" for name in ("weights", "peak", "after")]
+                rows.append((form, dtype, *mb, f"{seen['peak'] / seen['weights']:.3f}"))
+        print(render(("stored as", "loaded as", "weights MB", "peak MB", "afterwards MB", "peak / weights"), rows, align="llrrrr"))
+    finally:
+        if args.keep is None:
+            shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

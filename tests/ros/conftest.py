@@ -34,7 +34,7 @@ from lisa_ros.node import conversions
 from lisa_ros.node.lisa_node import LisaNode
 from lisa_ros.node.process import Spinning
 
-SECONDS = 20.0
+SECONDS = 60.0
 WIDTH, HEIGHT = 160, 120
 CAMERA = Camera(120.0, 120.0, 79.5, 59.5, WIDTH, HEIGHT)
 OUTPUTS = {

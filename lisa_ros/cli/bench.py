@@ -18,19 +18,31 @@ from lisa_ros.cli.errors import CommandError
 from lisa_ros.cli.model import add_model_flags, load_engine
 from lisa_ros.cli.table import render
 
+RANDOM_WEIGHTS = ("7b", "13b", "llava-1.5-7b", "mini")
+HEADERS = ("stage", "p50", "p95", "n", "limit", "x limit", "remark")
+
 
 def main(argv: Sequence[str]) -> int:
     """Measure and print; parts that cannot run here are named as not measured."""
     args = _parse(argv)
-    engine = load_engine(args)
-    command = "lisa bench " + shlex.join(argv)
-    lines = machine_lines(engine)
-    print(f"{command.strip()}\n" + "\n".join(lines) + "\n")
-    rows = _measure(engine, args.repeats)
-    rows += [] if args.no_node else _node_rows(args)
-    print(render(("stage", "p50", "p95", "n", "limit", "x limit", "remark"), [_cells(row) for row in rows], align="lrrrrrl"))
+    command = ("lisa bench " + shlex.join(argv)).strip()
+    if args.random_weights:
+        from lisa_ros.cli.random_bench import RandomBench, table
+
+        bench = RandomBench.build(args)
+        lines = machine_lines(bench.engine) + bench.lines()
+        print(f"{command}\n" + "\n".join(lines) + "\n", flush=True)
+        rows = bench.rows()
+        print(table(rows))
+    else:
+        engine = load_engine(args)
+        lines = machine_lines(engine)
+        print(f"{command}\n" + "\n".join(lines) + "\n", flush=True)
+        rows = _measure(engine, args.repeats)
+        rows += [] if args.no_node else _node_rows(args)
+        print(render(HEADERS, [_cells(row) for row in rows], align="lrrrrrl"))
     if args.json:
-        _write_json(args.json, {"command": command.strip(), "machine": lines, "rows": rows})
+        _write_json(args.json, {"command": command, "machine": lines, "rows": rows})
     return 0
 
 
@@ -38,11 +50,31 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lisa bench", description="Measure the stages of a query.")
     add_model_flags(parser)
     parser.add_argument("--repeats", type=int, default=10, help="runs per stage (default 10)")
-    parser.add_argument("--no-node", action="store_true", help="leave out what needs ROS: node overhead, idle CPU share")
+    parser.add_argument(
+        "--no-node", action="store_true", help="leave out what needs ROS: node overhead, idle CPU share"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
+    group = parser.add_argument_group("without a checkpoint")
+    group.add_argument(
+        "--random-weights",
+        metavar="SHAPES",
+        choices=RANDOM_WEIGHTS,
+        help=f"a model of true shapes with random weights instead of --model: {', '.join(RANDOM_WEIGHTS)}. "
+        "Measures every stage, memory, and the same work done the way of the published code",
+    )
+    group.add_argument(
+        "--layers", type=int, metavar="N", help="only so many of its language model's layers, so that it fits a small machine"
+    )
     args = parser.parse_args(argv)
-    if args.repeats < 3:
-        parser.error("--repeats must be at least 3: p95 of fewer says nothing")
+    if args.random_weights is None:
+        if args.layers is not None:
+            parser.error("--layers needs --random-weights: a checkpoint's layers are all needed")
+        if args.repeats < 3:
+            parser.error("--repeats must be at least 3: p95 of fewer says nothing")
+    elif args.repeats < 1:
+        parser.error("--repeats must be at least 1")
+    elif args.model != parser.get_default("model"):
+        parser.error("give --model or --random-weights, not both")
     return args
 
 
@@ -71,7 +103,8 @@ def _node_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0 or not out.is_file():
             tail = "\n".join(done.stdout.strip().splitlines()[-15:])
-            raise CommandError(f"benchmarks/node.py failed with status {done.returncode} (--no-node leaves it out):\n{tail}")
+            status = f"failed with status {done.returncode} (--no-node leaves it out)"
+            raise CommandError(f"benchmarks/node.py {status}:\n{tail}")
         return node_rows(json.loads(out.read_text(encoding="utf-8")))
 
 
@@ -113,7 +146,10 @@ def machine_lines(engine: Any) -> list[str]:
         lines.append("other programs kept these cores busy: the times below are longer than this machine needs")
     if torch.cuda.is_available():
         lines.append(f"GPU: {torch.cuda.get_device_name(0)}")
-    lines.append(f"model: {engine.name} on {engine.device}, {engine.dtype}; torch {torch.__version__}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    lines.append(
+        f"model: {engine.name} on {engine.device}, {engine.dtype}; torch {torch.__version__}, {threads} threads"
+    )
     lines.append(f"python {platform.python_version()}, lisa_ros {lisa_ros.__version__}")
     return lines
 

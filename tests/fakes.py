@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lisa_ros.engine.segmentation import Segmentation
+from lisa_ros.engine.segmentation import QueryError, Segmentation
 from lisa_ros.geometry import Camera
 
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -77,7 +77,7 @@ class ColorEngine:
     ) -> Segmentation:
         words = sum(len(text.split()) for turn in (*history, (query,)) for text in turn)
         if words > MOST_WORDS:
-            raise ValueError(f"the prompt takes {words} words, the model reads {MOST_WORDS}: shorten the query")
+            raise QueryError(f"the prompt takes {words} words, the model reads {MOST_WORDS}: shorten the query")
         named = [color_word(text) for text in (query, *(earlier for earlier, _ in reversed(history)))]
         color = next((COLORS[word] for word in named if word), None)
         mask = np.zeros(image.shape[:2], bool) if color is None else (image == color).all(axis=2)

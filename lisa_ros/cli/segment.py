@@ -82,6 +82,7 @@ def ask(args: argparse.Namespace, engine: Engine, frame: Frame) -> list[Percepti
 
     :raises CommandError: the picture or a query cannot be used.
     """
+    from lisa_ros.engine import QueryError
     from lisa_ros.perception import perceive
 
     begin = time.perf_counter()
@@ -102,7 +103,7 @@ def ask(args: argparse.Namespace, engine: Engine, frame: Frame) -> list[Percepti
             options["on_text"] = lambda q, text, first=first: live(first + q, text)
         try:
             perceptions += perceive(engine, frame, queries, encoded=encoded, mode=args.mode, **options)
-        except ValueError as error:
+        except QueryError as error:
             raise CommandError(f"--query: {error}") from error
     for said in perceptions:
         said.seconds["encode"] = encode_seconds

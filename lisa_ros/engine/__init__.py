@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lisa_ros.engine.models import EMBEDDED_MODEL, resolve_model
-from lisa_ros.engine.segmentation import Cancelled, Segmentation
+from lisa_ros.engine.segmentation import Cancelled, QueryError, Segmentation
 from lisa_ros.model.config import CheckpointError
 
-__all__ = ["EMBEDDED_MODEL", "Cancelled", "CheckpointError", "EncodedFrame", "Engine", "Segmentation", "resolve_model"]
+__all__ = ["EMBEDDED_MODEL", "Cancelled", "CheckpointError", "EncodedFrame", "Engine", "QueryError", "Segmentation", "resolve_model"]
 
 
-def __getattr__(name: str):  # Engine pulls in torch and transformers (seconds): only who uses it pays
+def __getattr__(name: str):  # Engine pulls in torch (seconds): only who uses it pays
     if name in ("Engine", "EncodedFrame"):
         from lisa_ros.engine import engine
 

@@ -193,7 +193,8 @@ class Engine:
             should_stop: asked between steps.
 
         Raises:
-            ValueError: an unknown mode, or a prompt longer than the model's context.
+            QueryError: a prompt longer than the model's context.
+            ValueError: an unknown mode.
             Cancelled: ``should_stop`` returned True.
         """
         if mode not in ("mask", "chat"):

@@ -1,7 +1,7 @@
 """From what a user calls a model to directories: the embedded model, a directory, or a hub id. No torch.
 
-The network is used only when the model itself, or the vision tower a user gives, is a hub id. A checkpoint in a directory whose CLIP tower
-is elsewhere finds it in the hub's cache on this machine, or not at all.
+The network is used only when the model itself, or the vision tower a user gives, is a hub id. A checkpoint in a
+directory whose CLIP tower is elsewhere finds it in the hub's cache on this machine, or not at all.
 """
 
 from __future__ import annotations
@@ -28,19 +28,23 @@ def resolve_model(model: str | Path) -> Path:
     if path.is_dir():
         return path
     if not is_hub_id(model):
-        raise CheckpointError(f"{model}: no such directory; give 'lisa-mini', a checkpoint directory or a hub id such as xinlai/LISA-7B-v1")
+        raise CheckpointError(
+            f"{model}: no such directory; "
+            "give 'lisa-mini', a checkpoint directory or a hub id such as xinlai/LISA-7B-v1"
+        )
     return _download(str(model))
 
 
 def resolve_vision_tower(model: str | Path, directory: Path, vision_tower: str | Path | None = None) -> Path | None:
-    """The directory of a checkpoint's CLIP tower; None when the checkpoint holds one or names a directory of this machine.
+    """The directory of a checkpoint's CLIP tower; None when the checkpoint holds one or names a directory here.
 
     Args:
         model: what the user called the model, and ``directory`` what ``resolve_model`` made of it.
         vision_tower: the user's own choice, a directory or a hub id; it wins.
 
     Raises:
-        CheckpointError: there is no such tower, or the checkpoint names one that is not on this machine and may not be fetched.
+        CheckpointError: there is no such tower, or the checkpoint names one that is not on this machine and may not be
+            fetched.
     """
     from lisa_ros.model.inventory import holds_vision_tower  # imported here: it needs torch
 
@@ -54,7 +58,8 @@ def resolve_vision_tower(model: str | Path, directory: Path, vision_tower: str |
     cached = _cached(named)
     if cached is None:
         raise CheckpointError(
-            f"{directory} holds no CLIP tower, and '{named}', the one its config.json names, is not in the hub's cache on this machine: "
+            f"{directory} holds no CLIP tower, and '{named}', the one its config.json names, "
+            f"is not in the hub's cache on this machine: "
             f"give its directory with --vision-tower DIR, or --vision-tower {named} to fetch it"
         )
     return cached
@@ -67,11 +72,15 @@ def is_hub_id(model: str | Path) -> bool:
 
 
 def needed_files(names: list[str]) -> list[str]:
-    """Which of a repository's files a checkpoint needs: one kind of weights (safetensors before PyTorch's), settings, the tokenizer."""
+    """The files of a repository to fetch: one kind of weights (safetensors before PyTorch's), settings, tokenizer."""
     top = [name for name in names if "/" not in name]
     weights = [name for name in top if name.startswith("model") and name.endswith(".safetensors")]
     weights = weights or [name for name in top if name.startswith("pytorch_model") and name.endswith(".bin")]
-    unused_index = "pytorch_model.bin.index.json" if weights and weights[0].endswith(".safetensors") else "model.safetensors.index.json"
+    unused_index = (
+        "pytorch_model.bin.index.json"
+        if weights and weights[0].endswith(".safetensors")
+        else "model.safetensors.index.json"
+    )
     settings = [name for name in top if name.endswith(".json") and name != unused_index]
     return weights + settings + [name for name in top if name == "tokenizer.model"]
 
@@ -87,7 +96,9 @@ def _download(repository: str) -> Path:
         cached = _cached(repository)
         if cached is None:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{repository}: neither a directory here nor available from the hub ({reason})") from error
+            raise CheckpointError(
+                f"{repository}: neither a directory here nor available from the hub ({reason})"
+            ) from error
         return cached
 
 

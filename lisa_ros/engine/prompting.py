@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lisa_ros.engine.segmentation import QueryError
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.prompt import CONVERSATIONS, PICTURE, user_turn
 from lisa_ros.model.tokenizer import IMAGE, IMAGE_ID, LisaTokenizer
@@ -56,11 +57,11 @@ class Prompter:
         return self._tokenizer.encode_prompt(self._conversation.render(turns))[len(prompt.ids) :]
 
     def check_length(self, prompt: Prompt, room: int) -> None:
-        """Raises ValueError when the prompt and ``room`` tokens of answer do not fit the model's context."""
+        """Raises QueryError when the prompt and ``room`` tokens of answer do not fit the model's context."""
         limit = self._config.language.max_position_embeddings
         length = len(prompt.ids) + self._config.vision.patches - 1 + room
         if length > limit:
-            raise ValueError(
+            raise QueryError(
                 f"the prompt takes {length} positions ({room} of them for the answer), the model reads {limit}: "
                 "shorten the query or the answer's limit (max_new_tokens)"
             )

@@ -11,6 +11,10 @@ class Cancelled(Exception):
     """``should_stop`` said so while the engine worked on a query."""
 
 
+class QueryError(ValueError):
+    """The model cannot take this query: it is too long for its context. The message says what to do."""
+
+
 @dataclass
 class Segmentation:
     """One query's result.

@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from lisa_ros.engine.segmentation import Cancelled
+from lisa_ros.engine.segmentation import Cancelled, QueryError
 from lisa_ros.geometry import Frame
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.node import conversions
@@ -307,7 +307,7 @@ class Answering:
                 should_stop=lambda: request.cancelled,
                 **self._chat_options(request),
             )
-        except ValueError as error:  # what the engine says of a query that it cannot read, for example a too long one
+        except QueryError as error:
             raise Refused(Status.REJECTED, str(error)) from error
         stages.replace(
             [(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")]

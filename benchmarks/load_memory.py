@@ -2,9 +2,9 @@
 
     python benchmarks/load_memory.py [--keep DIR]
 
-Writes a checkpoint of about 1.5 GB in the published form (bfloat16 language model, float32 SAM, PyTorch shards), converts it to safetensors, and
-loads both on the CPU in child processes. A child's peak is VmHWM, which counts mapped file pages too, from just before the load. The goal is
-at most 1.2 times the weights as they lie in memory afterwards.
+Writes a checkpoint of about 1.5 GB in the published form (bfloat16 language model, float32 SAM, PyTorch shards),
+converts it to safetensors, and loads both on the CPU in child processes. A child's peak is VmHWM, which counts mapped
+file pages too, from just before the load. The goal is at most 1.2 times the weights as they lie in memory afterwards.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def configuration() -> LisaConfig:
     language = LanguageConfig(2048, 5504, 8, 16, 16, vocab_size=32004)
     vision = VisionConfig(hidden_size=512, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=8)
     sam = SamConfig(width=768, depth=12, heads=12, global_attention=(2, 5, 8, 11))
-    return replace(published_config("7b"), language=language, vision=vision, sam=sam, vision_tower=None, name="synthetic")
+    return replace(
+        published_config("7b"), language=language, vision=vision, sam=sam, vision_tower=None, name="synthetic"
+    )
 
 
 def write_checkpoint(directory: Path, shards: int = 2) -> None:
@@ -81,7 +83,9 @@ def _status(field: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the checkpoints here and keep them; what is there is used again")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="write the checkpoints here and keep them; what is there is used again"
+    )
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
@@ -102,7 +106,13 @@ def main() -> int:
                 seen = json.loads(done.stdout.splitlines()[-1])
                 mb = [f"{seen[name] / 1e6:.0f}" for name in ("weights", "peak", "after")]
                 rows.append((form, dtype, *mb, f"{seen['peak'] / seen['weights']:.3f}"))
-        print(render(("stored as", "loaded as", "weights MB", "peak MB", "afterwards MB", "peak / weights"), rows, align="llrrrr"))
+        print(
+            render(
+                ("stored as", "loaded as", "weights MB", "peak MB", "afterwards MB", "peak / weights"),
+                rows,
+                align="llrrrr",
+            )
+        )
     finally:
         if args.keep is None:
             shutil.rmtree(folder)

@@ -1,4 +1,5 @@
-"""`lisa convert`: any readable checkpoint as sharded safetensors, with SHA256SUMS, and on request with its CLIP tower."""
+"""`lisa convert`: any readable checkpoint as sharded safetensors, with SHA256SUMS, on request with its CLIP tower."""
+
 from __future__ import annotations
 
 import argparse
@@ -15,15 +16,28 @@ def main(argv: Sequence[str]) -> int:
     """Convert a checkpoint."""
     parser = argparse.ArgumentParser(
         prog="lisa convert",
-        description="Write a checkpoint as sharded safetensors. It loads to the same weights, faster, and holds no pickle.",
+        description="Write a checkpoint as sharded safetensors: the same weights, and no pickle in it.",
     )
     parser.add_argument("--model", required=True, help="a checkpoint directory or a hub id")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the new checkpoint goes; it appears when it is whole")
     parser.add_argument(
-        "--dtype", default="keep", choices=("keep", "float32", "bfloat16", "float16"), help="stored type; keep (default): each tensor's own"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where the new checkpoint goes; it appears when it is whole",
     )
-    parser.add_argument("--max-shard-size", default="4GB", metavar="SIZE", help="largest file, such as 4GB (default), 500MB, 2GiB")
-    parser.add_argument("--vision-tower", metavar="TOWER", help="directory or hub id of a CLIP tower to put into the new checkpoint")
+    parser.add_argument(
+        "--dtype",
+        default="keep",
+        choices=("keep", "float32", "bfloat16", "float16"),
+        help="stored type; keep (default): each tensor's own",
+    )
+    parser.add_argument(
+        "--max-shard-size", default="4GB", metavar="SIZE", help="largest file, such as 4GB (default), 500MB, 2GiB"
+    )
+    parser.add_argument(
+        "--vision-tower", metavar="TOWER", help="directory or hub id of a CLIP tower to put into the new checkpoint"
+    )
     parser.add_argument("--force", action="store_true", help="replace a checkpoint that --out holds already")
     args = parser.parse_args(argv)
     limit = parse_size(args.max_shard_size)
@@ -55,7 +69,8 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"--out {args.out}: cannot be written ({error}); nothing is left of it") from error
-    print(f"{args.out}: {len(list(args.out.glob('*.safetensors')))} shards; check them with: lisa info --verify {args.out}")
+    shards = len(list(args.out.glob("*.safetensors")))
+    print(f"{args.out}: {shards} shards; check them with: lisa info --verify {args.out}")
     return 0
 
 

@@ -1,4 +1,8 @@
-"""Parses `lisa SUB-COMMAND ...` and hands over. Sub-commands are imported one at a time, so `lisa --help` needs no torch."""
+"""Parses `lisa SUB-COMMAND ...` and hands over.
+
+Sub-commands are imported one at a time, so `lisa --help` needs no torch.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -14,7 +18,8 @@ COMMANDS = {
     "demo": "start the node and a camera replay, ask five questions, show what came back",
     "eval": "score a model (synthetic: held-out scenes beside two baselines)",
     "bench": "measure the stages: encode, first and further query, chat, lift, node overhead",
-    "info": "describe a checkpoint without loading it",
+    "info": "describe a checkpoint without loading it, and check its files",
+    "convert": "write a checkpoint as sharded safetensors, with the CLIP tower in it if you like",
     "train": "train a model (arguments of lisa_ros.training)",
 }
 

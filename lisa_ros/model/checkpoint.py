@@ -1,8 +1,9 @@
-"""Checkpoint directories in the published LISA layout: loaded (``load_checkpoint``) and, by training, written (``save_checkpoint``).
+"""Checkpoint directories in the published LISA layout: loaded and, by training, written.
 
-The module is built on the meta device and filled tensor by tensor, so a checkpoint is never held twice; with 8-bit or 4-bit weights each layer
-shrinks as soon as it is whole, so its full-precision form is never held at all. No pickle is ever executed. Parts: ``inventory`` (what a
-directory holds), ``shards`` (its files), ``integrity`` (their sha256), ``filling`` (values into the module), ``convert`` (to safetensors).
+The module is built on the meta device and filled tensor by tensor, so a checkpoint is never held twice; with 8-bit or
+4-bit weights each layer shrinks as soon as it is whole, so its full-precision form is never held at all. No pickle is
+ever executed. Parts: ``inventory`` (what a directory holds), ``shards`` (its files), ``integrity`` (their sha256),
+``filling`` (values into the module), ``convert`` (to safetensors).
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import torch
 from safetensors.torch import save_file
 
 from lisa_ros.model.config import CheckpointError
-from lisa_ros.model.filling import fill, restore_buffers, shorten
+from lisa_ros.model.filling import fill, restore_buffers, shorten, stage_dtype
 from lisa_ros.model.integrity import verify_files
 from lisa_ros.model.inventory import Inventory, read_tokenizer, stored_name, take_inventory
 from lisa_ros.model.lisa import Lisa
+from lisa_ros.model.memory import out_of_memory_as_checkpoint_error, require_memory
+from lisa_ros.model.quantization import quantize_layer, require_quantization
 from lisa_ros.model.tokenizer import LisaTokenizer
 
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json")
@@ -47,8 +50,8 @@ def load_checkpoint(
         quantization: "none", "8bit" or "4bit" weights of the language model's layers.
 
     Raises:
-        CheckpointError: something is missing, unreadable, misshapen or contradictory, or does not fit into memory; the message names it and
-            says what to do.
+        CheckpointError: something is missing, unreadable, misshapen or contradictory, or does not fit into memory; the
+            message names it and says what to do.
         ValueError: an unknown quantization.
     """
     if quantization not in QUANTIZATIONS:
@@ -57,34 +60,32 @@ def load_checkpoint(
     tokenizer = read_tokenizer(inventory.directory, inventory.config)
     refuse_problems(inventory)
     verify_files([*inventory.files, inventory.directory / "tokenizer.model"])
-    lisa = inventory.lisa
-    import importlib.util
-
-    if importlib.util.find_spec("lisa_ros.model.memory"):
-        from lisa_ros.model.memory import require_memory
-
-        require_memory(lisa, device, dtype, quantization, str(inventory.directory))
-    shrink = _layer_quantizer(inventory, QUANTIZATIONS[quantization]) if quantization != "none" else (lambda key: None)
-    fill(lisa, inventory.tensors, device, lambda key: stage_dtype(key, dtype), shrink)
-    restore_buffers(lisa, device)
+    lisa, settings = inventory.lisa, (device, dtype, quantization, str(inventory.directory))
+    shrink = _nothing
+    if quantization != "none":
+        require_quantization(torch.device(device))
+        shrink = _layer_quantizer(inventory, QUANTIZATIONS[quantization])
+    require_memory(lisa, *settings)
+    with out_of_memory_as_checkpoint_error(lisa, *settings):
+        fill(lisa, inventory.tensors, device, lambda key: stage_dtype(key, dtype), shrink)
+        restore_buffers(lisa, device)
     return lisa.eval().requires_grad_(False), tokenizer
 
 
 def refuse_problems(inventory: Inventory) -> None:
     """Raises CheckpointError when a checkpoint's tensors are not the ones its configuration asks for; it lists them."""
     if inventory.problems:
-        raise CheckpointError(f"{inventory.directory}: the weights do not fit config.json: {shorten(inventory.problems)}")
+        raise CheckpointError(
+            f"{inventory.directory}: the weights do not fit config.json: {shorten(inventory.problems)}"
+        )
 
 
-def stage_dtype(key: str, dtype: torch.dtype) -> torch.dtype:
-    """The dtype a parameter gets. SAM's position code stays float32 everywhere; so does its neck in float16, where it overflows."""
-    exact = "positional_encoding_gaussian_matrix" in key or (dtype == torch.float16 and ".image_encoder.neck." in key)
-    return torch.float32 if exact else dtype
+def _nothing(key: str) -> None:
+    """What there is to do after a tensor is in place when nothing is quantised."""
 
 
 def _layer_quantizer(inventory: Inventory, bits: int) -> Callable[[str], None]:
     """What to call with every filled key, so that a language-model layer is quantised once its last tensor is there."""
-    from lisa_ros.model.quantization import quantize_layer
 
     def layer_of(key: str) -> int | None:
         found = re.match(r"model\.layers\.(\d+)\.", key)
@@ -109,7 +110,9 @@ def save_checkpoint(lisa: Lisa, tokenizer_directory: Path, directory: Path, dtyp
         dtype: stored precision; None keeps each tensor's own.
     """
     with replaced_directory(Path(directory)) as building:
-        tensors = {stored_name(k): v.detach().to("cpu", dtype or v.dtype).contiguous() for k, v in lisa.state_dict().items()}
+        tensors = {
+            stored_name(k): v.detach().to("cpu", dtype or v.dtype).contiguous() for k, v in lisa.state_dict().items()
+        }
         save_file(tensors, building / "model.safetensors", metadata={"format": "pt"})
         (building / "config.json").write_text(json.dumps(lisa.config.to_json(), indent=1) + "\n", encoding="utf-8")
         for name in TOKENIZER_FILES:
@@ -118,7 +121,7 @@ def save_checkpoint(lisa: Lisa, tokenizer_directory: Path, directory: Path, dtyp
 
 @contextmanager
 def replaced_directory(directory: Path) -> Iterator[Path]:
-    """An empty directory to build in; it becomes ``directory`` (in place of an existing one) only when the block ends without an error."""
+    """An empty directory to build in. It takes the place of ``directory`` only when the block ends without an error."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:

@@ -1,9 +1,10 @@
 """A checkpoint's configuration, read as published ``config.json`` files are written.
 
-``model_type`` of a published LISA is "llava", which transformers takes for a class of its own: the JSON is read directly here. Sizes of SAM and
-of the CLIP tower are not in published files; they come from the tensors and from the tower's own ``config.json``. Checkpoints written by
-this repository hold them under the key ``lisa_ros``. A key that would change what the model computes, and that this package does not
-follow, is refused by name instead of being read over.
+``model_type`` of a published LISA is "llava", which transformers takes for a class of its own: the JSON is read
+directly here. Sizes of SAM and of the CLIP tower are not in published files; they come from the tensors and from the
+tower's own ``config.json``. Checkpoints written by this repository hold them under the key ``lisa_ros``. A key that
+would change what the model computes, and that this package does not follow, is refused by name instead of being read
+over.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class VisionConfig:
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VisionConfig:
         """Read the sizes off tensor shapes, keyed by the tower's own names (``embeddings...``, ``encoder...``).
 
-        Shapes do not tell the number of heads (64 wide in every CLIP) nor the activation (quick_gelu in OpenAI's towers).
+        Shapes do not tell the number of heads (64 wide in every CLIP) nor the activation (quick_gelu in OpenAI's
+        towers).
 
         Raises:
             KeyError: a tensor that carries a size is missing.
@@ -99,7 +101,8 @@ class LisaConfig:
         clip_fit: "crop" (reference: shortest side, centre crop) or "pad" (the whole frame, letter-boxed).
         conversation: prompt template, see prompt.py.
         query_template: how a query becomes the user's turn.
-        min_target_probability: below this softmax probability of [SEG] mask mode answers NOT_FOUND. 0 (published checkpoints) always segments.
+        min_target_probability: below this softmax probability of [SEG] mask mode answers NOT_FOUND. 0 (published
+            checkpoints) always segments.
         name: shown to users.
     """
 
@@ -119,7 +122,7 @@ class LisaConfig:
     published: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The ``config.json`` of a checkpoint that this repository writes: published keys, and ours under ``lisa_ros``."""
+        """The ``config.json`` of a checkpoint written by this repository: published keys, ours under ``lisa_ros``."""
         return {
             **self.published,
             **asdict(self.language),
@@ -173,7 +176,8 @@ def parse_config(
         source: the checkpoint's directory, named in errors.
 
     Raises:
-        CheckpointError: a key or a tensor that carries a size is missing or impossible, or asks for what this package does not do.
+        CheckpointError: a key or a tensor that carries a size is missing or impossible, or asks for what this package
+            does not do.
     """
     where = Path(source) / "config.json"
     ours = data.get("lisa_ros", {})
@@ -184,14 +188,19 @@ def parse_config(
         if "sam" in ours:
             sam = SamConfig(**{**ours["sam"], "global_attention": tuple(ours["sam"]["global_attention"])})
         else:
-            sam = SamConfig.from_shapes({k.removeprefix(SAM_PREFIX): v for k, v in shapes.items() if k.startswith(SAM_PREFIX)})
+            sam = SamConfig.from_shapes(
+                {k.removeprefix(SAM_PREFIX): v for k, v in shapes.items() if k.startswith(SAM_PREFIX)}
+            )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{source}: {error} is missing, so this is not a LISA checkpoint this package can read") from error
+        raise CheckpointError(
+            f"{source}: {error} is missing, so this is not a LISA checkpoint this package can read"
+        ) from error
     config = LisaConfig(
         language=_language(data, where),
         vision=vision,
         sam=sam,
-        projector=data.get("mm_projector_type") or ("mlp2x_gelu" if "model.mm_projector.2.weight" in shapes else "linear"),
+        projector=data.get("mm_projector_type")
+        or ("mlp2x_gelu" if "model.mm_projector.2.weight" in shapes else "linear"),
         out_dim=_whole_number(data, "out_dim", where, 256),
         select_layer=data.get("mm_vision_select_layer", -2),
         image_markers=bool(data.get("mm_use_im_start_end", True)),
@@ -200,7 +209,7 @@ def parse_config(
         conversation=ours.get("conversation", LisaConfig.conversation),
         query_template=ours.get("query_template", LisaConfig.query_template),
         min_target_probability=ours.get("min_target_probability", 0.0),
-        name=ours.get("name") or Path(source).name,
+        name=ours.get("name") or _directory_name(Path(source).absolute()),
         published={k: v for k, v in data.items() if k != "lisa_ros"},
     )
     if data.get("mm_hidden_size", vision.hidden_size) != vision.hidden_size:
@@ -211,7 +220,8 @@ def parse_config(
     states = vision.num_hidden_layers + 1  # the embeddings, and what each layer makes of them
     if not isinstance(config.select_layer, int) or not -states <= config.select_layer < states:
         raise CheckpointError(
-            f"{where}: mm_vision_select_layer is {config.select_layer!r}, the CLIP tower has {vision.num_hidden_layers} layers"
+            f"{where}: mm_vision_select_layer is {config.select_layer!r}, "
+            f"the CLIP tower has {vision.num_hidden_layers} layers"
         )
     return config
 
@@ -225,7 +235,9 @@ def stored_vision(data: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
     ours = data.get("lisa_ros", {})
     if "vision" in ours:
         return VisionConfig(**ours["vision"])
-    return VisionConfig.from_shapes({k.removeprefix(CLIP_PREFIX): v for k, v in shapes.items() if k.startswith(CLIP_PREFIX)})
+    return VisionConfig.from_shapes(
+        {k.removeprefix(CLIP_PREFIX): v for k, v in shapes.items() if k.startswith(CLIP_PREFIX)}
+    )
 
 
 def named_tower(data: dict[str, Any]) -> str | None:
@@ -234,7 +246,7 @@ def named_tower(data: dict[str, Any]) -> str | None:
 
 
 def named_grid(tower: str | None) -> tuple[int, int] | None:
-    """Picture size and patch size that a CLIP tower's name tells, as in "clip-vit-large-patch14-336"; None for other names."""
+    """Picture size and patch size that a CLIP tower's name tells, as "clip-vit-large-patch14-336" does; else None."""
     found = re.search(r"clip-vit-\w+-patch(\d+)(?:-(\d+))?/?$", tower or "")
     return (int(found[2] or 224), int(found[1])) if found else None
 
@@ -245,11 +257,21 @@ def read_vision_config(directory: Path) -> VisionConfig:
     data = read_config_json(path)
     data = data.get("vision_config") or data
     try:
-        # what equals transformers' own default may have been left out of the file; these three defaults are VisionConfig's, too
+        # what equals transformers' own default may be left out of the file; these defaults are VisionConfig's, too
         optional = ("image_size", "hidden_act", "layer_norm_eps")
-        return VisionConfig(**{f.name: data[f.name] for f in fields(VisionConfig) if f.name not in optional or f.name in data})
+        return VisionConfig(
+            **{f.name: data[f.name] for f in fields(VisionConfig) if f.name not in optional or f.name in data}
+        )
     except KeyError as error:
         raise CheckpointError(f"{path}: {error} is missing; this is not a CLIP vision tower") from error
+
+
+def _directory_name(directory: Path) -> str:
+    """A checkpoint's name where nothing else tells it; a snapshot of the hub's cache is called after its repository."""
+    repository = directory.parent.parent.name
+    if directory.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.split("--")[-1]
+    return directory.name
 
 
 def _refuse_unknown_settings(data: dict[str, Any], where: Path) -> None:
@@ -264,9 +286,13 @@ def _refuse_unknown_settings(data: dict[str, Any], where: Path) -> None:
         if key in data and data[key] not in values:
             wanted = " or ".join(json.dumps(value) for value in values if value is not None or len(values) == 1)
             raise CheckpointError(f"{where}: {key} is {json.dumps(data[key])}; only {wanted} can be computed here")
-    kind = (data.get("rope_parameters") or {}).get("rope_type", "default")  # transformers 5's spelling of rope_scaling and rope_theta
+    kind = (data.get("rope_parameters") or {}).get(
+        "rope_type", "default"
+    )  # transformers 5's spelling of rope_scaling and rope_theta
     if kind != "default":
-        raise CheckpointError(f'{where}: rope_parameters asks for rope_type {json.dumps(kind)}; only "default" can be computed here')
+        raise CheckpointError(
+            f'{where}: rope_parameters asks for rope_type {json.dumps(kind)}; only "default" can be computed here'
+        )
 
 
 def _language(data: dict[str, Any], where: Path) -> LanguageConfig:

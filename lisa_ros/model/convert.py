@@ -1,7 +1,7 @@
-"""Any readable checkpoint -> sharded safetensors, tensor by tensor: what is held in memory is one tensor, whatever the checkpoint's size.
+"""Any readable checkpoint -> sharded safetensors, one tensor in memory at a time, whatever the checkpoint's size.
 
-The safetensors library writes a file from tensors that are all in memory; here the header is written first (its length, then JSON: name ->
-type, shape, place) and the values follow as they are read.
+The safetensors library writes a file from tensors that are all in memory; here the header is written first (its length,
+then JSON: name -> type, shape, place) and the values follow as they are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from lisa_ros.model.inventory import Inventory, read_tokenizer, stored_name, tak
 from lisa_ros.model.shards import SAFETENSORS_DTYPES, TensorHeader, read_tensors
 
 TYPE_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
-COPIED_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "generation_config.json")
+COPIED_FILES = (
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,9 @@ def convert_checkpoint(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(out.parent).free < total * 1.01:
-        raise CheckpointError(f"{out}: the new checkpoint takes {total / 1e9:.1f} GB, that much is not free there; give another --out")
+        raise CheckpointError(
+            f"{out}: the new checkpoint takes {total / 1e9:.1f} GB, that much is not free there; give another --out"
+        )
     announce(total)
     with replaced_directory(out) as building:
         shards = _cut(outputs, max_shard_bytes)
@@ -85,13 +93,15 @@ def convert_checkpoint(
             if (inventory.directory / name).is_file():
                 shutil.copyfile(inventory.directory / name, building / name)
         # not config.json: its settings under "lisa_ros" are there to be edited
-        digests |= {path.name: sha256_of(path) for path in building.iterdir() if path.name not in (*digests, "config.json")}
+        digests |= {
+            path.name: sha256_of(path) for path in building.iterdir() if path.name not in (*digests, "config.json")
+        }
         (building / SUMS).write_text(sums_text(digests), encoding="utf-8")
     return out
 
 
 def _cut(outputs: list[_Output], limit: int) -> list[list[_Output]]:
-    """Outputs in shards of at most ``limit`` bytes (a single larger tensor has a shard of its own), source files in order."""
+    """Outputs in shards of at most ``limit`` bytes (a larger tensor has a shard of its own), source files in order."""
     shards: list[list[_Output]] = [[]]
     size = 0
     for output in outputs:
@@ -110,7 +120,11 @@ def _write_shard(path: Path, shard: list[_Output], advance: Callable[[int], None
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     place = 0
     for output in shard:
-        entry = {"dtype": TYPE_NAMES[output.dtype], "shape": output.source.shape, "data_offsets": [place, place + output.nbytes]}
+        entry = {
+            "dtype": TYPE_NAMES[output.dtype],
+            "shape": output.source.shape,
+            "data_offsets": [place, place + output.nbytes],
+        }
         header[output.name] = entry
         place += output.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -143,12 +157,19 @@ def _runs(shard: list[_Output]) -> list[list[_Output]]:
 
 
 def _checked(tensor: Tensor, output: _Output) -> Tensor:
-    """A tensor's values as they will be stored, flat. A converted checkpoint must load, so what is not finite is refused here, too."""
+    """A tensor's values as they will be stored, flat.
+
+    A converted checkpoint must load, so what is not finite is refused here, too.
+    """
     values = tensor.to(output.dtype).contiguous().flatten()
     if not torch.stack(values.aminmax()).isfinite().all():
         raise CheckpointError(
             f"{output.source.file}: NaN or infinite values in {output.name}"
-            + (" as float16; try --dtype bfloat16" if output.dtype == torch.float16 != tensor.dtype else "; the file is damaged, download it again")
+            + (
+                " as float16; try --dtype bfloat16"
+                if output.dtype == torch.float16 != tensor.dtype
+                else "; the file is damaged, download it again"
+            )
         )
     return values
 
@@ -159,7 +180,11 @@ def _config(inventory: Inventory, dtype: torch.dtype | None) -> dict[str, object
     if dtype is not None:
         data["torch_dtype"] = str(dtype).removeprefix("torch.")
     if inventory.tower is not None:
-        data["lisa_ros"] = {"name": inventory.config.name, **data.get("lisa_ros", {}), "vision": asdict(inventory.config.vision)}
+        data["lisa_ros"] = {
+            "name": inventory.config.name,
+            **data.get("lisa_ros", {}),
+            "vision": asdict(inventory.config.vision),
+        }
     return data
 
 

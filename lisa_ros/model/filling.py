@@ -1,4 +1,4 @@
-"""A module built on the meta device (shapes, no memory), compared with stored tensors and filled from them one by one."""
+"""A module built on the meta device (shapes, no memory): compared with stored tensors, filled from them one by one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ def compare(module: nn.Module, stored: Mapping[str, TensorHeader]) -> list[str]:
     problems = [f"unexpected {stored[key].name}" for key in sorted(stored.keys() - wanted.keys())]
     for key in sorted(stored.keys() & wanted.keys()):
         if stored[key].shape != tuple(wanted[key].shape):
-            problems.append(f"{stored[key].name} has shape {list(stored[key].shape)}, config.json asks for {list(wanted[key].shape)}")
+            problems.append(
+                f"{stored[key].name} has shape {list(stored[key].shape)}, "
+                f"config.json asks for {list(wanted[key].shape)}"
+            )
         elif not stored[key].dtype.is_floating_point:
-            problems.append(f"{stored[key].name} holds {str(stored[key].dtype).removeprefix('torch.')}, not floating-point numbers")
+            problems.append(
+                f"{stored[key].name} holds {str(stored[key].dtype).removeprefix('torch.')}, not floating-point numbers"
+            )
     return problems + [f"missing {key}" for key in sorted(wanted.keys() - stored.keys())]
 
 
@@ -64,18 +69,21 @@ def fill(
     _refuse_non_finite(extremes, ", ".join(sorted({str(file) for file in by_file})))
 
 
+def stage_dtype(key: str, dtype: torch.dtype) -> torch.dtype:
+    """The dtype a key gets in a model of ``dtype``: it, but for two parts of SAM.
+
+    The position code stays float32 everywhere; so does the encoder's neck in float16, where it overflows.
+    """
+    exact = "positional_encoding_gaussian_matrix" in key or (dtype == torch.float16 and "image_encoder.neck." in key)
+    return torch.float32 if exact else dtype
+
+
 def restore_buffers(module: nn.Module, device: str | torch.device) -> None:
     """Recompute the buffers that no checkpoint holds, after a module was built on the meta device."""
     for part in module.modules():
         for name, buffer in list(part._buffers.items()):
             if buffer is not None and buffer.is_meta:
-                part._buffers[name] = _fresh_buffer(part, name).to(device)
-
-
-def _fresh_buffer(module: nn.Module, name: str) -> Tensor:
-    if name == "position_ids":  # of transformers' CLIP tower
-        return torch.arange(module.position_ids.shape[-1])[None]
-    return module.fresh_buffer(name)
+                part._buffers[name] = part.fresh_buffer(name).to(device)
 
 
 def _put(module: nn.Module, key: str, values: Tensor) -> None:
@@ -100,6 +108,10 @@ def _refuse_non_finite(extremes: dict[str, Tensor], files: str) -> None:
         half = torch.float16 in by_dtype
         raise CheckpointError(
             f"{files}: NaN or infinite values in {shorten(sorted(bad))}"
-            + ("; float16 may be too narrow for them, try bfloat16 or float32; else" if half else "; the file is damaged,")
+            + (
+                "; float16 may be too narrow for them, try bfloat16 or float32; else"
+                if half
+                else "; the file is damaged,"
+            )
             + " download or convert it again"
         )

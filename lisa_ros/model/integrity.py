@@ -1,8 +1,8 @@
 """Are a checkpoint's files the ones that were published? Their sha256 against what is known of them.
 
-Two places know a file's sha256: ``SHA256SUMS`` beside it (``lisa convert`` writes one; ``sha256sum -c`` reads it), and the hub's cache, in which
-a large file is a link to a blob of that name. A file is hashed once and remembered with its size and time of change, so only the first load
-of a checkpoint pays for it.
+Two places know a file's sha256: ``SHA256SUMS`` beside it (``lisa convert`` writes one; ``sha256sum -c`` reads it), and
+the hub's cache, in which a large file is a link to a blob of that name. A file is hashed once and remembered with its
+size and time of change, so only the first load of a checkpoint pays for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class FileCheck:
 
     @property
     def state(self) -> str:
-        """"ok", "wrong" or "unknown"."""
+        """ "ok", "wrong" or "unknown"."""
         if self.expected is None:
             return "unknown"
         return "ok" if self.actual == self.expected else "wrong"
@@ -69,7 +69,9 @@ def read_sums(path: Path) -> dict[str, str]:
             continue
         found = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         if not found:
-            raise CheckpointError(f"{path}, line {number}: not '<sha256>  <file>'; remove the file or write it again with sha256sum")
+            raise CheckpointError(
+                f"{path}, line {number}: not '<sha256>  <file>'; remove the file or write it again with sha256sum"
+            )
         sums[found[2].removeprefix("./")] = found[1].lower()
     return sums
 
@@ -105,8 +107,8 @@ def verify_files(files: Iterable[Path]) -> None:
         first = wrong[0]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise CheckpointError(
-            f"{first.file}{more}: its sha256 is {first.actual}, {_source(first.file)} says {first.expected}: the file is damaged or was "
-            "changed; delete it and download or convert it again"
+            f"{first.file}{more}: its sha256 is {first.actual}, {_source(first.file)} says {first.expected}: "
+            "the file is damaged or was changed; delete it and download or convert it again"
         )
 
 

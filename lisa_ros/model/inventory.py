@@ -1,4 +1,4 @@
-"""What a checkpoint directory holds, read from headers alone: its configuration, where every tensor of a LISA lies, and what does not fit.
+"""What a checkpoint directory holds, read from headers alone: settings, where every tensor lies, what does not fit.
 
 Loading, converting and describing a checkpoint all start here, so they agree on what a good one is.
 """
@@ -68,11 +68,13 @@ def take_inventory(directory: Path, vision_tower: Path | None = None, *, need_to
     """Look through a checkpoint directory.
 
     Args:
-        vision_tower: directory of the CLIP tower; it wins over the checkpoint's own and over the one ``config.json`` names.
+        vision_tower: directory of the CLIP tower; it wins over the checkpoint's own and over the one ``config.json``
+            names.
         need_tower: False: a checkpoint without a CLIP tower is fine, and no key of one is missed.
 
     Raises:
-        CheckpointError: something is unreadable or contradictory, or there is no CLIP tower. Tensors that do not fit only become ``problems``.
+        CheckpointError: something is unreadable or contradictory, or there is no CLIP tower. Tensors that do not fit
+            only become ``problems``.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -93,8 +95,8 @@ def take_inventory(directory: Path, vision_tower: Path | None = None, *, need_to
         vision = None
     elif need_tower:
         raise CheckpointError(
-            f"{directory} holds no CLIP tower, and '{named_tower(data)}', the one its config.json names, is no directory here: "
-            "give a directory or a hub id with --vision-tower, such as openai/clip-vit-large-patch14"
+            f"{directory} holds no CLIP tower, and '{named_tower(data)}', the one its config.json names, "
+            "is no directory here: give a directory or a hub id such as openai/clip-vit-large-patch14 with --vision-tower"
         )
     else:
         vision = _unseen_vision(data)
@@ -131,19 +133,20 @@ def read_tokenizer(directory: Path, config: LisaConfig) -> LisaTokenizer:
         raise CheckpointError(f"{directory}: {error}") from error
     if tokenizer.vocab_size > config.language.vocab_size:
         raise CheckpointError(
-            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, config.json says vocab_size {config.language.vocab_size}; "
-            "the files do not belong together"
+            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, "
+            f"config.json says vocab_size {config.language.vocab_size}; the files do not belong together"
         )
     absent = [token for token in (IMAGE_START, IMAGE_END) if token not in tokenizer.added_tokens]
     if config.image_markers and absent:
         raise CheckpointError(
-            f"{directory}: config.json says mm_use_im_start_end, the tokenizer has no {' and no '.join(absent)}; the files do not belong together"
+            f"{directory}: config.json says mm_use_im_start_end, the tokenizer has no {' and no '.join(absent)}; "
+            "the files do not belong together"
         )
     return tokenizer
 
 
 def module_name(name: str, from_tower: bool = False) -> str | None:
-    """Name of a stored tensor inside Lisa; None for tensors that are not used (stale rotary tables, CLIP's text half)."""
+    """Name of a stored tensor inside Lisa; None for those that are not used (stale rotary tables, CLIP's text half)."""
     if name.endswith("rotary_emb.inv_freq") or name.endswith("embeddings.position_ids"):
         return None
     if from_tower:
@@ -158,7 +161,9 @@ def stored_name(key: str) -> str:
     return CLIP_PREFIX + key.removeprefix(TOWER) if key.startswith(TOWER) else key
 
 
-def _by_key(headers: list[TensorHeader], from_tower: bool = False) -> tuple[dict[str, TensorHeader], list[TensorHeader], list[str]]:
+def _by_key(
+    headers: list[TensorHeader], from_tower: bool = False
+) -> tuple[dict[str, TensorHeader], list[TensorHeader], list[str]]:
     """Headers by Lisa's own key, the unused ones, and which keys come twice."""
     tensors: dict[str, TensorHeader] = {}
     stale, twice = [], []
@@ -188,20 +193,23 @@ def _open_tower(
     positions = tensors.get(f"{TOWER}embeddings.position_embedding.weight")
     if positions is not None and positions.shape[0] != vision.patches + 1:
         raise CheckpointError(
-            f"{tower}: its position embedding has {positions.shape[0]} rows, its config.json (image_size {vision.image_size}, "
-            f"patch_size {vision.patch_size}) asks for {vision.patches + 1}; the files do not belong together"
+            f"{tower}: its position embedding has {positions.shape[0]} rows, its config.json "
+            f"(image_size {vision.image_size}, patch_size {vision.patch_size}) asks for {vision.patches + 1}; "
+            "the files do not belong together"
         )
     grid = (vision.image_size, vision.patch_size)
     wanted = named_grid(named_tower(data)) if own is None else (own.image_size, own.patch_size)
     if wanted not in (None, grid):
         trained = f"'{named_tower(data)}'" if own is None else "the CLIP tower it holds"
         raise CheckpointError(
-            f"{tower}: this CLIP tower sees {grid[0]} pixels in patches of {grid[1]} ({vision.patches} patches); {directory} was trained with "
-            f"{trained}: {wanted[0]} pixels in patches of {wanted[1]}; give that tower with --vision-tower"
+            f"{tower}: this CLIP tower sees {grid[0]} pixels in patches of {grid[1]} ({vision.patches} patches); "
+            f"{directory} was trained with {trained}: {wanted[0]} pixels in patches of {wanted[1]}; "
+            "give that tower with --vision-tower"
         )
     if own not in (None, vision):
         raise CheckpointError(
-            f"{tower}: this CLIP tower has other sizes ({vision}) than the one {directory} holds ({own}); leave out --vision-tower"
+            f"{tower}: this CLIP tower has other sizes ({vision}) than the one {directory} holds ({own}); "
+            "leave out --vision-tower"
         )
     return vision, tensors
 
@@ -209,6 +217,6 @@ def _open_tower(
 def _unseen_vision(data: dict[str, Any]) -> VisionConfig:
     """Sizes of a tower that is not here, as far as the checkpoint tells them."""
     image, patch = named_grid(named_tower(data)) or (VisionConfig.image_size, VisionConfig.patch_size)
-    width = data.get("mm_hidden_size")
-    width = width if isinstance(width, int) and width >= 64 and width % 64 == 0 else VisionConfig.hidden_size
-    return VisionConfig(width, 4 * width, num_attention_heads=width // 64, image_size=image, patch_size=patch)
+    width = data.get("mm_hidden_size", VisionConfig.hidden_size)
+    heads = width // 64 if isinstance(width, int) and width % 64 == 0 else 1
+    return VisionConfig(width, 4 * width, num_attention_heads=heads, image_size=image, patch_size=patch)

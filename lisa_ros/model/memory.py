@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from lisa_ros.model.config import CheckpointError, LisaConfig
+from lisa_ros.model.filling import stage_dtype
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.quantization import QUANTIZED_LINEARS, quantized_bytes
 
@@ -53,8 +54,6 @@ def memory_need(lisa: Lisa, dtype: torch.dtype, quantization: str = "none", devi
 
 def weight_bytes(lisa: Lisa, dtype: torch.dtype, quantization: str = "none") -> int:
     """Bytes of all parameters and buffers once loaded."""
-    from lisa_ros.model.checkpoint import stage_dtype  # the loader imports this module
-
     small = {f"{name}.weight" for name in QUANTIZED_LINEARS} if quantization != "none" else set()
     total = 0
     for name, parameter in lisa.named_parameters():

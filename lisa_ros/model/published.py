@@ -32,7 +32,11 @@ PUBLISHED = {
         name="LISA-7B-v1",
     ),
     "13b": LisaConfig(
-        _llama_13b(**_V1_5), CLIP_L_14, SamConfig(), vision_tower="openai/clip-vit-large-patch14", name="LISA-13B-llama2-v1"
+        _llama_13b(**_V1_5),
+        CLIP_L_14,
+        SamConfig(),
+        vision_tower="openai/clip-vit-large-patch14",
+        name="LISA-13B-llama2-v1",
     ),
     "llava-1.5-7b": LisaConfig(
         _llama_7b(**_V1_5),
@@ -66,5 +70,5 @@ def published_config(name: str) -> LisaConfig:
 
 
 def published_dtype(name: str) -> torch.dtype:
-    """In which precision published files store a tensor: SAM and text_hidden_fcs in float32, everything else in bfloat16."""
+    """The precision of a tensor in published files: SAM and text_hidden_fcs float32, everything else bfloat16."""
     return torch.float32 if name.startswith(("model.visual_model.", "model.text_hidden_fcs.")) else torch.bfloat16

@@ -1,8 +1,8 @@
 """Weight files: which ones a directory holds, what is in them, and their tensors one at a time.
 
-Safetensors and PyTorch's own files (``.bin``, ``.pth``) are both mapped into memory. A tensor's pages are given back once its reader has
-copied it, so that reading a file of any size holds one tensor. PyTorch's files are pickles: they are read with ``weights_only``, which builds
-tensors and refuses everything else; nothing in a file is ever run.
+Safetensors and PyTorch's own files (``.bin``, ``.pth``) are both mapped into memory. A tensor's pages are given back
+once its reader has copied it, so that reading a file of any size holds one tensor. PyTorch's files are pickles: they
+are read with ``weights_only``, which builds tensors and refuses everything else; nothing in a file is ever run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class TensorHeader:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The weight files of a checkpoint directory, safetensors before PyTorch's. Raises CheckpointError when a listed one is missing."""
+    """The weight files of a checkpoint directory, safetensors before PyTorch's.
+
+    Raises:
+        CheckpointError: there are none, or one that the index lists is missing.
+    """
     return _find_weights(directory)[0]
 
 
@@ -68,7 +72,8 @@ def directory_headers(directory: Path) -> list[TensorHeader]:
     """Headers of all tensors of a checkpoint directory; no tensor is read.
 
     Raises:
-        CheckpointError: there are no weights, a file is missing or damaged, or the index lists tensors that its file does not hold.
+        CheckpointError: there are no weights, a file is missing or damaged, or the index lists tensors that its file
+            does not hold.
     """
     files, index = _find_weights(directory)
     headers = [header for file in files for header in read_headers(file)]
@@ -87,7 +92,8 @@ def read_headers(file: Path) -> list[TensorHeader]:
     """Headers of one weight file; no tensor is read.
 
     Raises:
-        CheckpointError: the file is damaged, or a pickle that holds more than tensors (it is refused, nothing in it runs).
+        CheckpointError: the file is damaged, or a pickle that holds more than tensors (it is refused, nothing in it
+            runs).
     """
     with _readable(file):
         if file.suffix == ".safetensors":
@@ -96,8 +102,13 @@ def read_headers(file: Path) -> list[TensorHeader]:
                 for name in stored.keys():
                     entry = stored.get_slice(name)
                     if entry.get_dtype() not in SAFETENSORS_DTYPES:
-                        raise CheckpointError(f"{file}: {name} has type {entry.get_dtype()}, which no LISA uses; convert it to BF16 or F32")
-                    headers.append(TensorHeader(name, SAFETENSORS_DTYPES[entry.get_dtype()], tuple(entry.get_shape()), file))
+                        raise CheckpointError(
+                            f"{file}: {name} has type {entry.get_dtype()}, which no LISA uses; "
+                            "convert it to BF16 or F32"
+                        )
+                    headers.append(
+                        TensorHeader(name, SAFETENSORS_DTYPES[entry.get_dtype()], tuple(entry.get_shape()), file)
+                    )
                 return headers
         tensors = _unpickle(file, device="meta")
         return [TensorHeader(name, tensor.dtype, tuple(tensor.shape), file) for name, tensor in tensors.items()]
@@ -140,8 +151,8 @@ def refuse_lfs_pointer(file: Path) -> None:
     with Path(file).open("rb") as stream:
         if stream.read(24).startswith(b"version https://git-lfs"):
             raise CheckpointError(
-                f"{file} is a Git LFS pointer, not the file itself: run 'git lfs install && git lfs pull' in {Path(file).parent}, "
-                "or download the checkpoint from the hub"
+                f"{file} is a Git LFS pointer, not the file itself: run 'git lfs install && git lfs pull' in "
+                f"{Path(file).parent}, or download the checkpoint from the hub"
             )
 
 
@@ -153,11 +164,15 @@ def _find_weights(directory: Path) -> tuple[list[Path], dict[str, str]]:
         if index.is_file():
             weight_map = read_config_json(index).get("weight_map")
             if not isinstance(weight_map, dict) or not weight_map or not all(map(_is_plain_name, weight_map.values())):
-                raise CheckpointError(f"{index}: its weight_map does not name files of this directory; download it again")
+                raise CheckpointError(
+                    f"{index}: its weight_map does not name files of this directory; download it again"
+                )
             names = sorted(set(weight_map.values()))
             absent = [name for name in names if not (directory / name).is_file()]
             if absent:
-                raise CheckpointError(f"{directory}: {index.name} lists {', '.join(absent)}, which is not there; download it again")
+                raise CheckpointError(
+                    f"{directory}: {index.name} lists {', '.join(absent)}, which is not there; download it again"
+                )
             return [directory / name for name in names], weight_map
         if single.is_file():
             return [single], {}
@@ -181,7 +196,9 @@ def _readable(file: Path) -> Iterator[None]:
         # torch's own text recommends weights_only=False: it must not reach a user
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it asks for {wanted[1]}" if wanted else "it is not a plain file of tensors"
-        raise CheckpointError(f"{file}: refused, {reason}, and nothing but tensors is read from a pickle; get the file elsewhere") from error
+        raise CheckpointError(
+            f"{file}: refused, {reason}, and nothing but tensors is read from a pickle; get the file elsewhere"
+        ) from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{file}: cannot be read ({first_line(error)}); download or convert it again") from error
     except Exception as error:  # what else a hostile file may raise while it is being refused
@@ -189,7 +206,10 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def _unpickle(file: Path, device: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file, through the unpickler that builds nothing else. Files of before PyTorch 1.6 cannot be mapped."""
+    """The tensors of a PyTorch file, through the unpickler that builds nothing else.
+
+    Files of before PyTorch 1.6 cannot be mapped: they are read as a whole.
+    """
     tensors = torch.load(file, map_location=device, weights_only=True, mmap=_is_zip(file))
     if not isinstance(tensors, dict):
         raise CheckpointError(f"{file}: refused, it holds a {type(tensors).__name__}, not tensors by name")
@@ -207,7 +227,8 @@ def _is_zip(file: Path) -> bool:
 def _give_back(tensor: Tensor) -> None:
     """Take a mapped tensor's pages out of this process. They are the file's, so another look at them reads them again.
 
-    Only whole pages inside the tensor, so even memory that is not mapped, if a library returned such, loses nothing that is still read.
+    Only whole pages inside the tensor, so even memory that is not mapped, if a library returned such, loses nothing
+    that is still read.
     """
     if sys.platform != "linux" or not tensor.is_contiguous():
         return

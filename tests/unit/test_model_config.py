@@ -141,7 +141,11 @@ def embed_tower(copy):
     """Put the tower into the checkpoint as LLaVA-1.5 descendants do: under the reference's name, sizes nowhere."""
     tower = take_inventory(CHECKPOINT, VISION_TOWER)
     source = torch.load(VISION_TOWER / "pytorch_model.bin", weights_only=True)
-    parts = {stored_name(key): source[header.name] for key, header in tower.tensors.items() if key.startswith("vision_tower.")}
+    parts = {
+        stored_name(key): source[header.name]
+        for key, header in tower.tensors.items()
+        if key.startswith("vision_tower.")
+    }
     edit_weights(copy, lambda tensors: tensors.update(parts))
 
 
@@ -162,7 +166,10 @@ def test_a_tower_inside_the_checkpoint_is_measured(copy):
 
 def test_another_tower_than_the_one_inside_must_have_its_sizes(copy, tower):
     embed_tower(copy)
-    edit(copy, lisa_ros={"vision": json.loads(json.dumps(take_inventory(CHECKPOINT, VISION_TOWER).config.vision.__dict__))})
+    edit(
+        copy,
+        lisa_ros={"vision": json.loads(json.dumps(take_inventory(CHECKPOINT, VISION_TOWER).config.vision.__dict__))},
+    )
     assert take_inventory(copy, tower).tower == tower  # same sizes: the user's choice wins
     config = json.loads((tower / "config.json").read_text())
     config["vision_config"]["num_attention_heads"] = 6

@@ -39,7 +39,9 @@ def with_sums(folder, *names):
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / name).write_bytes(name.encode() * 1000)
-    (folder / "SHA256SUMS").write_text(sums_text({name: hashlib.sha256(name.encode() * 1000).hexdigest() for name in names}))
+    (folder / "SHA256SUMS").write_text(
+        sums_text({name: hashlib.sha256(name.encode() * 1000).hexdigest() for name in names})
+    )
     return [folder / name for name in names]
 
 
@@ -63,7 +65,10 @@ def test_a_blob_of_the_hubs_cache_is_its_own_witness(tmp_path):
     small.write_bytes(b"{}")
     for name, target in (("model.safetensors", blob), ("config.json", small)):
         (snapshot / name).symlink_to(os.path.relpath(target, snapshot))
-    assert [c.state for c in check_files([snapshot / "model.safetensors", snapshot / "config.json"])] == ["ok", "unknown"]
+    assert [c.state for c in check_files([snapshot / "model.safetensors", snapshot / "config.json"])] == [
+        "ok",
+        "unknown",
+    ]
     flip_last_byte(blob)
     with pytest.raises(CheckpointError, match="hub's cache"):
         verify_files([snapshot / "model.safetensors"])

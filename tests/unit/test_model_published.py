@@ -1,4 +1,4 @@
-"""The published layouts, tensor by tensor: names and shapes written out here from the paper's parts, not taken from the code under test."""
+"""The published layouts: names and shapes are written out here, not taken from the code under test."""
 
 from __future__ import annotations
 
@@ -27,20 +27,32 @@ def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def sam_vit_h() -> dict[str, tuple[int, ...]]:
-    encoder = {"pos_embed": (1, 64, 64, 1280), "patch_embed.proj.weight": (1280, 3, 16, 16), "patch_embed.proj.bias": (1280,)}
+    encoder = {
+        "pos_embed": (1, 64, 64, 1280),
+        "patch_embed.proj.weight": (1280, 3, 16, 16),
+        "patch_embed.proj.bias": (1280,),
+    }
     for i in range(32):
         span = 127 if i in (7, 15, 23, 31) else 27
         encoder |= norm(f"blocks.{i}.norm1", 1280) | norm(f"blocks.{i}.norm2", 1280)
         encoder |= linear(f"blocks.{i}.attn.qkv", 3840, 1280) | linear(f"blocks.{i}.attn.proj", 1280, 1280)
         encoder |= {f"blocks.{i}.attn.rel_pos_{axis}": (span, 80) for axis in "hw"}
         encoder |= linear(f"blocks.{i}.mlp.lin1", 5120, 1280) | linear(f"blocks.{i}.mlp.lin2", 1280, 5120)
-    encoder |= {"neck.0.weight": (256, 1280, 1, 1), "neck.2.weight": (256, 256, 3, 3)} | norm("neck.1", 256) | norm("neck.3", 256)
+    encoder |= (
+        {"neck.0.weight": (256, 1280, 1, 1), "neck.2.weight": (256, 256, 3, 3)}
+        | norm("neck.1", 256)
+        | norm("neck.3", 256)
+    )
 
     prompt = {"pe_layer.positional_encoding_gaussian_matrix": (2, 128)}
     prompt |= {f"point_embeddings.{i}.weight": (1, 256) for i in range(4)}
     prompt |= {"not_a_point_embed.weight": (1, 256), "no_mask_embed.weight": (1, 256)}
-    prompt |= {"mask_downscaling.0.weight": (4, 1, 2, 2), "mask_downscaling.0.bias": (4,)} | norm("mask_downscaling.1", 4)
-    prompt |= {"mask_downscaling.3.weight": (16, 4, 2, 2), "mask_downscaling.3.bias": (16,)} | norm("mask_downscaling.4", 16)
+    prompt |= {"mask_downscaling.0.weight": (4, 1, 2, 2), "mask_downscaling.0.bias": (4,)} | norm(
+        "mask_downscaling.1", 4
+    )
+    prompt |= {"mask_downscaling.3.weight": (16, 4, 2, 2), "mask_downscaling.3.bias": (16,)} | norm(
+        "mask_downscaling.4", 16
+    )
     prompt |= {"mask_downscaling.6.weight": (256, 16, 1, 1), "mask_downscaling.6.bias": (256,)}
 
     decoder = {"iou_token.weight": (1, 256), "mask_tokens.weight": (4, 256)}
@@ -52,7 +64,9 @@ def sam_vit_h() -> dict[str, tuple[int, ...]]:
             decoder |= norm(f"{at}.norm{i}", 256)
         decoder |= linear(f"{at}.mlp.lin1", 2048, 256) | linear(f"{at}.mlp.lin2", 256, 2048)
     decoder |= attention("transformer.final_attn_token_to_image", 128) | norm("transformer.norm_final_attn", 256)
-    decoder |= {"output_upscaling.0.weight": (256, 64, 2, 2), "output_upscaling.0.bias": (64,)} | norm("output_upscaling.1", 64)
+    decoder |= {"output_upscaling.0.weight": (256, 64, 2, 2), "output_upscaling.0.bias": (64,)} | norm(
+        "output_upscaling.1", 64
+    )
     decoder |= {"output_upscaling.3.weight": (64, 32, 2, 2), "output_upscaling.3.bias": (32,)}
     for i in range(4):
         at = f"output_hypernetworks_mlps.{i}.layers"
@@ -74,7 +88,11 @@ def attention(name: str, inner: int) -> dict[str, tuple[int, ...]]:
 
 def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
     d, inner, layers, vocabulary, projector = SIZES[name]
-    shapes = {"model.embed_tokens.weight": (vocabulary, d), "lm_head.weight": (vocabulary, d), "model.norm.weight": (d,)}
+    shapes = {
+        "model.embed_tokens.weight": (vocabulary, d),
+        "lm_head.weight": (vocabulary, d),
+        "model.norm.weight": (d,),
+    }
     for i in range(layers):
         at = f"model.layers.{i}"
         shapes |= {f"{at}.self_attn.{part}_proj.weight": (d, d) for part in "qkvo"}
@@ -125,7 +143,9 @@ def test_parameter_counts(layout):
 def test_stored_precisions_give_the_published_file_sizes(name, tensors, gigabytes):
     shapes = published_shapes(name)
     assert len(shapes) == tensors
-    assert sum(prod(shape) * published_dtype(key).itemsize for key, shape in shapes.items()) / 1e9 == pytest.approx(gigabytes, abs=6e-4)
+    assert sum(prod(shape) * published_dtype(key).itemsize for key, shape in shapes.items()) / 1e9 == pytest.approx(
+        gigabytes, abs=6e-4
+    )
 
 
 def test_the_picture_takes_as_many_positions_as_its_tower_sees_patches(layout):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from lisa_ros.model.config import CheckpointError
-from lisa_ros.model.filling import compare, fill, restore_buffers, shorten
+from lisa_ros.model.filling import compare, fill, restore_buffers, shorten, stage_dtype
 from lisa_ros.model.sam.config import SamConfig
 from lisa_ros.model.sam.sam import Sam
 from lisa_ros.model.shards import read_headers
@@ -24,17 +24,21 @@ def load_sam(path: Path, *, device: str | torch.device = "cpu", dtype: torch.dty
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth")
+        raise CheckpointError(
+            f"{path}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth"
+        )
     stored = {header.name: header for header in read_headers(path)}
     try:
         config = SamConfig.from_shapes({name: header.shape for name, header in stored.items()})
         with torch.device("meta"):
             sam = Sam(config)
     except (KeyError, IndexError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error} is missing or has another shape than SAM's; this is not a checkpoint of segment_anything") from error
+        raise CheckpointError(
+            f"{path}: {error} is missing or has another shape than SAM's; this is not a checkpoint of segment_anything"
+        ) from error
     problems = compare(sam, stored)
     if problems:
         raise CheckpointError(f"{path}: not a checkpoint of segment_anything's SAM: {shorten(problems)}")
-    fill(sam, stored, device, lambda key: dtype)
+    fill(sam, stored, device, lambda key: stage_dtype(key, dtype))
     restore_buffers(sam, device)
     return sam.eval().requires_grad_(False)

@@ -1,11 +1,11 @@
-"""Does a LISA fit? What a checkpoint needs on a device, what is free there, and the sentence that says so before loading begins.
+"""Does a LISA fit? What a checkpoint needs on a device, what is free there, and the sentence when that is too little.
 
     require_memory(lisa_on_meta, "cuda:0", torch.bfloat16, "none", "xinlai/LISA-13B-llama2-v1")
     with out_of_memory_as_checkpoint_error(lisa_on_meta, "cuda:0", torch.bfloat16, "none", "xinlai/LISA-13B-llama2-v1"):
         ...  # fill it
 
-Needed are the weights, to the byte, and room to work in (``working_bytes``). Without the check a GPU fails after minutes of reading, and on
-a CPU the kernel ends the process without a word.
+Needed are the weights, to the byte, and room to work in (``working_bytes``). Without the check a GPU fails after
+minutes of reading, and on a CPU the kernel ends the process without a word.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def weight_bytes(lisa: Lisa, dtype: torch.dtype, quantization: str = "none") -> 
         else:
             total += parameter.numel() * stage_dtype(name, dtype).itemsize
     persistent = lisa.state_dict().keys()
-    for name, buffer in lisa.named_buffers():  # loaded ones are cast like parameters, computed ones keep their own dtype
+    for name, buffer in lisa.named_buffers():  # stored ones are cast like parameters, computed ones are not
         size = stage_dtype(name, dtype).itemsize if name in persistent else buffer.element_size()
         total += buffer.numel() * size
     return total
@@ -73,17 +73,19 @@ def weight_bytes(lisa: Lisa, dtype: torch.dtype, quantization: str = "none") -> 
 def working_bytes(
     config: LisaConfig, dtype: torch.dtype, quantization: str = "none", device: str | torch.device = "cpu"
 ) -> int:
-    """Room to work in for one frame and one query at a time: an estimate, on the careful side. With s bytes a number, it is the sum of
+    """Room to work in for one frame and one query at a time: an estimate, on the careful side. With s bytes a number,
+    it is the sum of
 
-    - keys and values: 2 x layers x key/value heads x head size x s for each position of the frame's prefix (once kept, once at the beginning of
-      the query's own text), a question of 128 and an answer of 512 positions;
-    - SAM's encoder: the largest block's attention bias, windows x heads x cells^2 x s (global attention over 64 x 64 cells: 16 heads x 4096^2),
-      and its activations, cells x width x 12 x s;
+    - keys and values: 2 x layers x key/value heads x head size x s for each position of the frame's prefix (once kept,
+      once at the beginning of the query's own text), a question of 128 and an answer of 512 positions;
+    - SAM's encoder: the largest block's attention bias, windows x heads x cells^2 x s (global attention over 64 x 64
+      cells: 16 heads x 4096^2), and its activations, cells x width x 12 x s;
     - language model's activations: prefix x (2 x intermediate + 6 x hidden size) x s;
     - quantised: the largest matrix x s, put back to be multiplied with;
     - masks at the picture's size, 64 MiB; on CUDA 256 MiB for the libraries.
 
-    While a quantised model is loaded, one layer is there unquantised, at a time when nothing of this is: counted instead should it be more.
+    While a quantised model is loaded, one layer is there unquantised, at a time when nothing of this is: counted
+    instead should it be more.
     """
     language, sam, size = config.language, config.sam, dtype.itemsize
     prefix = config.vision.patches + FRAME_PROMPT
@@ -112,8 +114,8 @@ def require_memory(lisa: Lisa, device: str | torch.device, dtype: torch.dtype, q
         where: what to call it in the message: the checkpoint's directory or name.
 
     Raises:
-        CheckpointError: too little memory is free; it says how much would do, and which settings would fit. Where nothing is known about the
-            device's memory, nothing is refused.
+        CheckpointError: too little memory is free; it says how much would do, and which settings would fit. Where
+            nothing is known about the device's memory, nothing is refused.
     """
     free = free_memory(device)
     if free is not None and memory_need(lisa, dtype, quantization, device).total > free:
@@ -126,8 +128,8 @@ def out_of_memory_as_checkpoint_error(
 ) -> Iterator[None]:
     """Turn running out of memory inside the block into a CheckpointError that says what would fit.
 
-    It still happens after ``require_memory``: somebody else took the memory meanwhile, or the device does not tell what is free. ``lisa`` may be
-    filled inside the block: what it needs is worked out before.
+    It still happens after ``require_memory``: somebody else took the memory meanwhile, or the device does not tell what
+    is free. ``lisa`` may be filled inside the block: what it needs is worked out before.
     """
     free = free_memory(device)  # before: afterwards the half-loaded model is in the way
     sentence = _too_large(lisa, device, dtype, quantization, where, free)
@@ -159,7 +161,9 @@ def _too_large(
 
     def fitting(smaller: torch.dtype, names: tuple[str, ...]) -> dict[str, str]:
         needs = {name: memory_need(lisa, smaller, name, device).total for name in names}
-        return {name: _gigabytes(size) for name, size in needs.items() if size < need and (free is None or size <= free)}
+        return {
+            name: _gigabytes(size) for name, size in needs.items() if size < need and (free is None or size <= free)
+        }
 
     offers = []
     if dtype == torch.float32:
@@ -168,7 +172,10 @@ def _too_large(
     if small:
         offers.append(", ".join(f"{name} needs {size}" for name, size in small.items()) + " (--quantization)")
     elif dtype == torch.float32 and not offers:
-        offers += [f"bfloat16 with {name} needs {size} (--dtype, --quantization)" for name, size in fitting(torch.bfloat16, SMALL).items()]
+        offers += [
+            f"bfloat16 with {name} needs {size} (--dtype, --quantization)"
+            for name, size in fitting(torch.bfloat16, SMALL).items()
+        ]
     if offers:
         return f"{sentence}; {', '.join(offers)}; or choose another device (--device)"
     return f"{sentence}; no smaller setting would fit: choose another device (--device) or a smaller checkpoint"
@@ -186,8 +193,8 @@ def free_memory(device: str | torch.device) -> int | None:
     """Bytes that can still be had on a device; None where nothing tells."""
     device = torch.device(device)
     if device.type == "cuda" and torch.cuda.is_available():
-        if torch.cuda.get_device_properties(device).is_integrated:  # Jetson: one memory, and the driver counts file caches as taken
-            return free_host_memory()
+        if torch.cuda.get_device_properties(device).is_integrated:
+            return free_host_memory()  # Jetson: one memory for all, and the driver counts file caches as taken
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     if device.type == "mps" and torch.backends.mps.is_available():
@@ -196,7 +203,7 @@ def free_memory(device: str | torch.device) -> int | None:
 
 
 def free_host_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes the host can still give this process: the least of what is available and what its control groups (containers) leave.
+    """Bytes the host can still give this process: what is available, or less where control groups (containers) say so.
 
     Args:
         proc, cgroups: where Linux shows them.
@@ -216,15 +223,17 @@ def _available(meminfo: Path) -> int | None:
 def _left_in_groups(membership: Path, cgroups: Path) -> Iterator[int]:
     """What every control group around this process leaves, version 2 and version 1.
 
-    A limit holds for all groups below it. Inside a container the path in ``membership`` may be the host's and not exist here; the container's
-    own limit then stands at the mount's root.
+    A limit holds for all groups below it. Inside a container the path in ``membership`` may be the host's and not exist
+    here; the container's own limit then stands at the mount's root.
     """
     for line in _read(membership).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
         root = cgroups / "memory" if controllers else cgroups
-        files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_") if controllers else ("memory.max", "memory.current", "")
+        files = ("memory.max", "memory.current", "")
+        if controllers:  # version 1
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         group = root / path.lstrip("/")
         while True:
             left = _left_in_group(group, *files)

@@ -3,18 +3,21 @@
     quantize_layer(lisa.model.layers[0], bits=4)     # in place, on the device where the layer's weights are
     quantized_bytes(4096, 11008, bits=4)             # what a matrix of that shape takes then
 
-Only the weights shrink; activations, lm_head, embeddings, projector, text_hidden_fcs, CLIP and SAM keep their dtype (the reference, which also
-squeezes lm_head and the heads of the mask, loses accuracy there for little memory).
+Only the weights shrink; activations, lm_head, embeddings, projector, text_hidden_fcs, CLIP and SAM keep their dtype
+(the reference, which also squeezes lm_head and the heads of the mask, loses accuracy there for little memory).
 
-- 8 bits: whole numbers -127..127 times one float32 scale for every 128 (else 64) neighbouring weights of a row. A weight is put back to the
-  activations' dtype before it is multiplied, so float16 cannot overflow inside a product of unscaled numbers.
-- 4 bits: NF4 in groups of 64 with 8-bit scales ("double quantisation", Dettmers et al., 2023): the format of the reference's 4-bit mode.
+- 8 bits: whole numbers -127..127 times one float32 scale for every 128 (else 64) neighbouring weights of a row. A
+  weight is put back to the activations' dtype before it is multiplied, so float16 cannot overflow inside a product of
+  unscaled numbers.
+- 4 bits: NF4 in groups of 64 with 8-bit scales ("double quantisation", Dettmers et al., 2023): the format of the
+  reference's 4-bit mode.
 
-Both are the same on every device and for float32, bfloat16 and float16. The library is bitsandbytes, imported only when it is asked for:
-one 4-bit format with kernels for CUDA and CPU, torch operators with meta kernels (torch.compile, CUDA graphs). torchao, the other candidate
-(0.18, tried with torch 2.13), has a 4-bit kernel for bfloat16 on Ampere and newer only, elsewhere a torch fallback that took 7 times longer
-here; its 8-bit product overflows in float16 (pytorch/ao#1662); and transformers imports it, with four lines of warnings, at every start of a
-program. What bitsandbytes has against it: 43 MB of binaries for CUDA 11.8 to 13.2.
+Both are the same on every device and for float32, bfloat16 and float16. The library is bitsandbytes, imported only when
+it is asked for: one 4-bit format with kernels for CUDA and CPU, torch operators with meta kernels (torch.compile, CUDA
+graphs). torchao, the other candidate (0.18, tried with torch 2.13), has a 4-bit kernel for bfloat16 on Ampere and newer
+only, elsewhere a torch fallback that took 7 times longer here; its 8-bit product overflows in float16
+(pytorch/ao#1662); and transformers imports it, with four lines of warnings, at every start of a program. What
+bitsandbytes has against it: 43 MB of binaries for CUDA 11.8 to 13.2.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ def quantize_layer(layer: nn.Module, bits: int) -> None:
 
 
 def quantized_bytes(in_features: int, out_features: int, bits: int) -> int:
-    """Bytes of one quantised matrix with its scales (without the tables of the number format, 1.3 kB for a whole model)."""
+    """Bytes of one quantised matrix with its scales. The number format's table (1 kB a model) is apart."""
     values = in_features * out_features
     if bits == 8:
         return values + 4 * -(-values // group_of_8bit(in_features))
@@ -128,9 +131,7 @@ class Linear4bit(QuantizedLinear):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear)
         weight = linear.weight.detach().contiguous()
-        packed, state = library().quantize_4bit(
-            weight, blocksize=NF4_GROUP, compress_statistics=True, quant_type="nf4"
-        )
+        packed, state = library().quantize_4bit(weight, blocksize=NF4_GROUP, compress_statistics=True, quant_type="nf4")
         self.register_buffer("packed", packed)  # uint8 [values / 2, 1], two weights a byte
         self.register_buffer("scales", state.absmax)  # uint8 [groups], places in the table of scales
         self.register_buffer("scales_offset", state.offset)  # float32 []
@@ -143,7 +144,12 @@ class Linear4bit(QuantizedLinear):
             self.scales, self.scales_of_scales, self.scales_table, NF4_SCALES_GROUP, torch.float32
         )
         return torch.ops.bitsandbytes.dequantize_4bit(
-            self.packed, absmax + self.scales_offset, NF4_GROUP, "nf4", [self.out_features, self.in_features], self.dtype
+            self.packed,
+            absmax + self.scales_offset,
+            NF4_GROUP,
+            "nf4",
+            [self.out_features, self.in_features],
+            self.dtype,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +169,7 @@ class Linear4bit(QuantizedLinear):
 
 @functools.cache
 def require_quantization(device: torch.device) -> None:
-    """Raises CheckpointError when weights cannot be quantised on a device: bitsandbytes is missing, or has no kernels for it."""
+    """Raises CheckpointError when weights cannot be quantised on a device: no bitsandbytes, or no kernels in it."""
     try:
         with quiet():  # it logs a page about CUDA versions; the sentence below says what matters
             linear = nn.Linear(64, 64, bias=False, device="meta")  # no random numbers are drawn for it
@@ -172,8 +178,8 @@ def require_quantization(device: torch.device) -> None:
                 kind(linear)(torch.ones(1, 64, device=device))
     except (RuntimeError, NotImplementedError, AttributeError) as error:
         raise CheckpointError(
-            f"8-bit and 4-bit weights do not work on {device}: bitsandbytes {installed_version()} has no kernels for torch "
-            f"{torch.__version__} there ({first_line(error)}); update bitsandbytes, or load without quantization"
+            f"8-bit and 4-bit weights do not work on {device}: bitsandbytes {installed_version()} has no kernels for "
+            f"torch {torch.__version__} there ({first_line(error)}); update bitsandbytes, or load without quantization"
         ) from error
 
 
@@ -184,11 +190,12 @@ def library() -> ModuleType:
         try:
             import bitsandbytes.functional as functional
         except Exception as error:  # a broken installation fails in many ways: missing, wrong torch, unloadable binary
-            missing = isinstance(error, ModuleNotFoundError) and error.name == "bitsandbytes"
+            problem = f"cannot be imported ({type(error).__name__}: {first_line(error)})"
+            if isinstance(error, ModuleNotFoundError) and error.name == "bitsandbytes":
+                problem = "is not installed"
             raise CheckpointError(
-                "8-bit and 4-bit weights need bitsandbytes, which "
-                + ("is not installed" if missing else f"cannot be imported ({type(error).__name__}: {first_line(error)})")
-                + ": pip install -U bitsandbytes, or load without quantization"
+                f"8-bit and 4-bit weights need bitsandbytes, which {problem}: pip install -U bitsandbytes, "
+                "or load without quantization"
             ) from error
     return functional
 
@@ -209,8 +216,8 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def no_hub_kernels() -> Iterator[None]:
-    """On some CPUs bitsandbytes, while imported, downloads a faster kernel from the hub if the package ``kernels`` is there, and runs it. Code from
-    the network only when the user asked for it: for that moment the package is not there."""
+    """Hide the package ``kernels``: with it bitsandbytes, imported on an AVX512-BF16 CPU, would fetch a kernel from the
+    hub and run it. Nothing comes from the network that the user did not ask for."""
     hidden = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # what makes an import fail
     try:
@@ -232,7 +239,7 @@ def first_line(error: Exception) -> str:
 
 @functools.cache
 def number_table(kind: str, device: torch.device) -> Tensor:
-    """The values [256] that 8-bit codes stand for: "linear" (weights) or "dynamic" (scales). One tensor for all layers on a device."""
+    """Values [256] that 8-bit codes stand for, one tensor a device: "linear" for weights, "dynamic" for scales."""
     functional = library()
     table = functional.create_linear_map(signed=True) if kind == "linear" else functional.create_dynamic_map()
     return table.to(device)

@@ -63,7 +63,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "Measures every stage, memory, and the same work done the way of the published code",
     )
     group.add_argument(
-        "--layers", type=int, metavar="N", help="only so many of its language model's layers, so that it fits a small machine"
+        "--layers", type=int, metavar="N", help="only so many of its language model's layers, for a small machine"
     )
     args = parser.parse_args(argv)
     if args.random_weights is None:

@@ -41,6 +41,8 @@ QUERIES = tuple(
 )
 GOALS_MS = {stage_timing.FIRST: 30.0, stage_timing.FURTHER: 8.0, stage_timing.ANSWER_NEW: 150.0}
 """For 7B in bfloat16 on an H200; 13B may take twice as long."""
+GOAL_GAIN = 10.0
+"""Over the reference's way, where those goals apply."""
 GOAL_SCALE = {"7b": 1.0, "13b": 2.0}
 HEADERS = ("stage", "p50", "p95", "n", "share", "limit", "x limit", "reference", "gain", "remark")
 
@@ -96,30 +98,30 @@ class RandomBench:
             f"weights: {self.engine.quantization if self.engine.quantization != 'none' else self.engine.dtype}, "
             f"{'compiled' if self.args.compile else 'not compiled'}",
             f"input: noise, {WIDTH}x{HEIGHT}; {prefix} positions of prefix and {question} of question, ids {ids}",
-            "reference: the way of the published code (its evaluation, its chat.py for answers), same layers and kernels",
+            "reference: as the published code works (its evaluation; its chat.py for answers), on the same layers",
         ]
 
     def rows(self) -> list[dict[str, Any]]:
         """Measure; stderr shows which row is under way."""
         color = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-        with tqdm(desc="rows", unit="row") as bar:
-
-            def on_row(name: str) -> None:
-                bar.update()
-                bar.set_postfix_str(name)
-
-            options = {"repeats": self.args.repeats, "on_row": on_row}
-            self.memory.restart()
-            timings = stage_timing.query_timings(self.engine, color, QUERIES, **options)
-            peak = self.memory.bytes()
-            self.memory.restart()
-            reference = stage_timing.reference_timings(self.reference, color, QUERIES, **options)
-            reference_peak = self.memory.bytes()
+        with tqdm(desc="lisa bench", bar_format="{desc}: {elapsed} {postfix}") as bar:
+            compared = stage_timing.compare(
+                self.engine,
+                self.reference,
+                color,
+                QUERIES,
+                repeats=self.args.repeats,
+                memory=self.memory,
+                compiled=bool(self.args.compile),
+                on_row=bar.set_postfix_str,
+            )
         limits = goals(self.args, self.engine)
-        for timing in timings:
-            timing.reference_ms = reference.get(timing.stage, [])
+        for timing in compared.timings:
             timing.limit_ms = limits.get(timing.stage)
-        return [timing.as_dict() for timing in timings] + self._memory_rows(peak, reference_peak)
+            if limits and timing.stage == stage_timing.ANSWER_NEW:
+                timing.remark += f"; goal: gain {GOAL_GAIN:g}x"
+        peaks = self._memory_rows(compared.peak, compared.reference_peak)
+        return [timing.as_dict() for timing in compared.timings] + peaks
 
     def _memory_rows(self, peak: int | None, reference_peak: int | None) -> list[dict[str, Any]]:
         over = "allocated on the GPU" if self.engine.device.startswith("cuda") else "growth of the process"
@@ -130,7 +132,7 @@ class RandomBench:
                 "stage": "peak, asking",
                 "p50_ms": _gigabytes(peak),
                 "reference_p50_ms": _gigabytes(reference_peak),
-                "remark": over,
+                "remark": f"{over}; one process for both",
             },
         ]
         return [{**row, "unit": "GB"} for row in rows]

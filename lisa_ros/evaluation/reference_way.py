@@ -50,18 +50,13 @@ class ReferenceAnswer:
 
 
 class ReferenceWay:
-    """The two inference protocols of the reference on a loaded LISA.
-
-    Attributes:
-        device: where it computes, a torch device's name.
-    """
+    """The two inference protocols of the reference on a loaded LISA."""
 
     def __init__(self, lisa: Lisa, tokenizer: LisaTokenizer, *, conversation: str | None = None) -> None:
         self._lisa = lisa
         self._tokenizer = tokenizer
         self._prompter = Prompter(lisa.config, tokenizer, conversation or lisa.config.conversation)
         self._device = lisa.lm_head.weight.device
-        self.device = str(self._device)
         self._dtype = lisa.lm_head.weight.dtype
 
     @torch.inference_mode()

@@ -30,7 +30,8 @@ MAY_IMPORT = {
 # `evaluation` waits for the GPU before it stops a clock.
 CONFINED = {
     "torch": {"model", "engine", "training", "evaluation", "cli"},
-    "transformers": {"model", "engine", "training"},
+    "transformers": set(),  # LLaMA, CLIP and the tokenizer are our own (peft brings it along, for training)
+    "bitsandbytes": {"model"},
     "peft": {"training"},
     "rclpy": {"node", "cli"},  # `lisa demo` and `lisa bench` ask a running node
     "launch": set(),

@@ -10,6 +10,7 @@ file pages too, from just before the load. The goal is at most 1.2 times the wei
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -29,12 +30,15 @@ from lisa_ros.model.published import published_config, published_dtype
 from lisa_ros.model.sam.config import SamConfig
 
 TOKENIZER = Path(__file__).resolve().parent.parent / "lisa_ros" / "assets" / "lisa-mini"
+SETTINGS = [("bfloat16", "none"), ("float32", "none")]
+if importlib.util.find_spec("bitsandbytes"):  # its import and its library count, too
+    SETTINGS += [("bfloat16", "8bit"), ("bfloat16", "4bit")]
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json")
 
 
 def configuration() -> LisaConfig:
-    """LISA-7B-v1 with half the width, a quarter of the layers, and SAM's ViT-B."""
-    language = LanguageConfig(2048, 5504, 8, 16, 16, vocab_size=32004)
+    """LISA-7B-v1 with two of its layers, half of its tokens, and SAM's ViT-B: tensors have their true sizes."""
+    language = LanguageConfig(4096, 11008, 2, 32, 32, vocab_size=16000)
     vision = VisionConfig(hidden_size=512, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=8)
     sam = SamConfig(width=768, depth=12, heads=12, global_attention=(2, 5, 8, 11))
     return replace(
@@ -64,13 +68,13 @@ def write_checkpoint(directory: Path, shards: int = 2) -> None:
     (directory / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-def measure(directory: str, dtype: str) -> None:
+def measure(directory: str, dtype: str, quantization: str) -> None:
     """In a child: load, and print bytes of weights and of the peak above the memory held before."""
     from lisa_ros.model.checkpoint import load_checkpoint
 
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from what is held now
     before = _status("VmRSS")
-    lisa, _ = load_checkpoint(Path(directory), dtype=getattr(torch, dtype))
+    lisa, _ = load_checkpoint(Path(directory), dtype=getattr(torch, dtype), quantization=quantization)
     peak = _status("VmHWM")
     weights = sum(tensor.nbytes for tensor in (*lisa.parameters(), *lisa.buffers()))
     print(json.dumps({"weights": weights, "peak": peak - before, "after": _status("VmRSS") - before}))
@@ -86,7 +90,7 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="write the checkpoints here and keep them; what is there is used again"
     )
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         measure(*args.measure)
@@ -100,19 +104,14 @@ def main() -> int:
             convert_checkpoint(forms["PyTorch shards"], forms["safetensors"], max_shard_bytes=10**9)
         rows = []
         for form, directory in forms.items():
-            for dtype in ("bfloat16", "float32"):
-                command = [sys.executable, __file__, "--measure", str(directory), dtype]
+            for dtype, quantization in SETTINGS:
+                command = [sys.executable, __file__, "--measure", str(directory), dtype, quantization]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 seen = json.loads(done.stdout.splitlines()[-1])
                 mb = [f"{seen[name] / 1e6:.0f}" for name in ("weights", "peak", "after")]
-                rows.append((form, dtype, *mb, f"{seen['peak'] / seen['weights']:.3f}"))
-        print(
-            render(
-                ("stored as", "loaded as", "weights MB", "peak MB", "afterwards MB", "peak / weights"),
-                rows,
-                align="llrrrr",
-            )
-        )
+                rows.append((form, dtype, quantization, *mb, f"{seen['peak'] / seen['weights']:.3f}"))
+        heads = ("stored as", "loaded as", "quantization", "weights MB", "peak MB", "afterwards MB", "peak / weights")
+        print(render(heads, rows, align="lllrrrr"))
     finally:
         if args.keep is None:
             shutil.rmtree(folder)

@@ -96,7 +96,7 @@ def take_inventory(directory: Path, vision_tower: Path | None = None, *, need_to
     elif need_tower:
         raise CheckpointError(
             f"{directory} holds no CLIP tower, and '{named_tower(data)}', the one its config.json names, "
-            "is no directory here: give a directory or a hub id such as openai/clip-vit-large-patch14 with --vision-tower"
+            "is no directory here: give one, or a hub id such as openai/clip-vit-large-patch14, with --vision-tower"
         )
     else:
         vision = _unseen_vision(data)

@@ -170,6 +170,7 @@ class Linear4bit(QuantizedLinear):
 @functools.cache
 def require_quantization(device: torch.device) -> None:
     """Raises CheckpointError when weights cannot be quantised on a device: no bitsandbytes, or no kernels in it."""
+    library()
     try:
         with quiet():  # it logs a page about CUDA versions; the sentence below says what matters
             linear = nn.Linear(64, 64, bias=False, device="meta")  # no random numbers are drawn for it

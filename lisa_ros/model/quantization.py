@@ -16,8 +16,7 @@ Both are the same on every device and for float32, bfloat16 and float16. The lib
 it is asked for: one 4-bit format with kernels for CUDA and CPU, torch operators with meta kernels (torch.compile, CUDA
 graphs). torchao, the other candidate (0.18, tried with torch 2.13), has a 4-bit kernel for bfloat16 on Ampere and newer
 only, elsewhere a torch fallback that took 7 times longer here; its 8-bit product overflows in float16
-(pytorch/ao#1662); and transformers imports it, with four lines of warnings, at every start of a program. What
-bitsandbytes has against it: 43 MB of binaries for CUDA 11.8 to 13.2.
+(pytorch/ao#1662). What bitsandbytes has against it: 43 MB of binaries for CUDA 11.8 to 13.2.
 """
 
 from __future__ import annotations

@@ -33,11 +33,6 @@ class Lisa(nn.Module):
     def sam(self) -> Sam:
         return self.model.visual_model
 
-    def get_parameter_or_buffer(self, name: str) -> Tensor:
-        """The parameter or buffer of a state-dict key."""
-        module, _, leaf = name.rpartition(".")
-        return getattr(self.get_submodule(module), leaf)
-
     def look(self, clip_pixels: Tensor) -> Tensor:
         """CLIP pixels [B,3,c,c] -> language-model inputs [B,patches,d]."""
         features = self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]

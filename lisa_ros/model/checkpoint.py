@@ -59,13 +59,13 @@ def load_checkpoint(
     inventory = take_inventory(directory, vision_tower)
     tokenizer = read_tokenizer(inventory.directory, inventory.config)
     refuse_problems(inventory)
-    verify_files([*inventory.files, inventory.directory / "tokenizer.model"])
     lisa, settings = inventory.lisa, (device, dtype, quantization, str(inventory.directory))
     shrink = _nothing
     if quantization != "none":
         require_quantization(torch.device(device))
         shrink = _layer_quantizer(inventory, QUANTIZATIONS[quantization])
     require_memory(lisa, *settings)
+    verify_files([*inventory.files, inventory.directory / "tokenizer.model"])
     with out_of_memory_as_checkpoint_error(lisa, *settings):
         fill(lisa, inventory.tensors, device, lambda key: stage_dtype(key, dtype), shrink)
         restore_buffers(lisa, device)

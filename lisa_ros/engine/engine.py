@@ -295,10 +295,10 @@ class Engine:
             yield
 
     def _warm_up(self) -> None:
-        """Compile for the usual shapes: one query and a chat."""
+        """Compile for the usual shapes: one query of usual length, in both modes."""
         encoded = self.encode(np.zeros((480, 640, 3), np.uint8))
-        self.ask(encoded, ["the thing"])
-        self.ask(encoded, ["the thing"], mode="chat", max_new_tokens=2)
+        for mode in ("mask", "chat"):
+            self.ask(encoded, ["the thing"], mode=mode)
 
 
 def choose_device(device: str) -> torch.device:

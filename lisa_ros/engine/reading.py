@@ -18,8 +18,8 @@ from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.llama import KeyValueCache
 from lisa_ros.model.tokenizer import IMAGE_ID
 
-WIDTH_STEP, LENGTH_STEP = 16, 64  # static shapes: tokens of a question, positions of a cache
-KEPT_CACHES = 4
+WIDTH_STEP, LENGTH_STEP = 32, 256  # static shapes: tokens of a question, positions of a cache; most queries share one
+KEPT_CACHES = 2
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +146,10 @@ class Engine:
     @torch.inference_mode()
     def encode(self, image: np.ndarray) -> EncodedFrame:
         """Encode a picture, uint8 [H,W,3] RGB. Raises ValueError for anything else."""
+        with self._on_device():
+            return self._encode(image)
+
+    def _encode(self, image: np.ndarray) -> EncodedFrame:
         config, clock = self._lisa.config, StageClock(self._device)
         with clock.stage("preprocess"):
             inputs = preprocess(image, config.vision.image_size, config.sam.image_size, config.clip_fit)
@@ -194,11 +198,13 @@ class Engine:
 
         Raises:
             QueryError: a prompt longer than the model's context.
-            ValueError: an unknown mode.
+            ValueError: an unknown mode, or no room for an answer.
             Cancelled: ``should_stop`` returned True.
         """
         if mode not in ("mask", "chat"):
             raise ValueError(f'mode must be "mask" or "chat", got "{mode}"')
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
         if not queries:
             return []
         stop, clock = _Stop(should_stop), StageClock(self._device)
@@ -207,26 +213,33 @@ class Engine:
         room = max_new_tokens if mode == "chat" else 0
         for prompt in prompts:
             self._prompter.check_length(prompt, room)
-        if mode == "mask":
-            with clock.stage("language"):
-                given = MASK_ANSWER if answer is None else answer
-                readings = force(self._reader, self._prompter, encoded.prefix, prompts, given)
-        else:
-            writer = Writer(len(prompts), self._tokenizer, on_text)
-            readings = write(
-                self._reader,
-                encoded.prefix,
-                prompts,
-                writer,
+        with self._on_device():
+            if mode == "mask":
+                with clock.stage("language"):
+                    given = MASK_ANSWER if answer is None else answer
+                    readings = force(self._reader, self._prompter, encoded.prefix, prompts, given)
+            else:
+                writer = Writer(len(prompts), self._tokenizer, on_text)
+                readings = write(
+                    self._reader,
+                    encoded.prefix,
+                    prompts,
+                    writer,
+                    clock,
+                    max_new_tokens=max_new_tokens,
+                    min_target_probability=self.min_target_probability,
+                    check_stop=stop.check,
+                )
+            stop.check()
+            return self._segment(
+                encoded,
+                queries,
+                [prompt.ids for prompt in prompts],
+                readings,
                 clock,
-                max_new_tokens=max_new_tokens,
-                min_target_probability=self.min_target_probability,
-                check_stop=stop.check,
+                keep_logits=keep_logits,
+                refusing=mode == "mask" and answer is None,
             )
-        stop.check()
-        refusing = mode == "mask" and answer is None
-        ids = [prompt.ids for prompt in prompts]
-        return self._segment(encoded, queries, ids, readings, clock, keep_logits=keep_logits, refusing=refusing)
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -283,6 +296,10 @@ class Engine:
                 )
             )
         return results
+
+    def _on_device(self) -> AbstractContextManager:
+        """On CUDA: streams and events are those of this engine's GPU, whichever thread asks."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     @contextmanager
     def _beside(self) -> Iterator[None]:

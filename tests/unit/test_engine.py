@@ -99,6 +99,11 @@ def test_one_pixel_is_a_picture(engine):
 def test_unknown_mode_device_dtype_conversation(engine, encoded):
     with pytest.raises(ValueError, match="mode"):
         engine.ask(encoded, ["x"], mode="quick")
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        engine.ask(encoded, ["x"], mode="chat", max_new_tokens=0)
+    for option in ("quantization", "clip_fit"):
+        with pytest.raises(ValueError, match=option):
+            Engine.load(CHECKPOINT, vision_tower=VISION_TOWER, **{option: "most"})
     with pytest.raises(ValueError, match="dtype"):
         Engine.load(CHECKPOINT, vision_tower=VISION_TOWER, dtype="int3")
     with pytest.raises(ValueError, match="device"):

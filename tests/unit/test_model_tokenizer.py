@@ -1,6 +1,7 @@
 """Token ids against those the reference's tokeniser (transformers 4.31) gave."""
 
 import json
+import shutil
 
 import pytest
 from golden import CHECKPOINT, GOLDEN
@@ -10,12 +11,14 @@ from lisa_ros.model.tokenizer import LisaTokenizer, TokenizerError
 RECORDED = json.loads((GOLDEN / "tokenizer.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(params=[("ckpt", True), ("ckpt_legacy_false", False)], ids=["legacy", "not-legacy"])
-def recorded(request):
-    name, legacy = request.param
-    tokenizer = LisaTokenizer.from_directory(CHECKPOINT)
-    tokenizer.legacy = legacy
-    return tokenizer, RECORDED[name]
+@pytest.fixture(params=["ckpt", "ckpt_legacy_false"])
+def recorded(request, tmp_path):
+    """The checkpoint's tokenizer, as published (``legacy`` true) and with the settings of LLaVA-1.5's (false)."""
+    for name in ("tokenizer.model", "added_tokens.json", "tokenizer_config.json"):
+        shutil.copyfile(CHECKPOINT / name, tmp_path / name)
+    if request.param == "ckpt_legacy_false":
+        shutil.copyfile(GOLDEN / "tokenizer_config.legacy_false.json", tmp_path / "tokenizer_config.json")
+    return LisaTokenizer.from_directory(tmp_path), RECORDED[request.param]
 
 
 def test_every_recorded_string(recorded):

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         raise CommandError(f"--out {args.out}: cannot be written ({error}); nothing is left of it") from error
     shards = len(list(args.out.glob("*.safetensors")))
-    print(f"{args.out}: {shards} shards; check them with: lisa info --verify {args.out}")
+    print(f"{args.out}: {shards} {'shard' if shards == 1 else 'shards'}; check with: lisa info --verify {args.out}")
     return 0
 
 

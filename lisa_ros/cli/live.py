@@ -1,4 +1,6 @@
-"""Answers on a terminal while the model writes them: a line for each query, with the end of its text when it is longer."""
+"""Answers on a terminal while the model writes them: a line for each query, with the end of its text when it is
+longer."""
+
 from __future__ import annotations
 
 import os
@@ -9,7 +11,8 @@ from typing import TextIO
 
 
 def live_answers(count: int) -> LiveAnswers | None:
-    """Lines for the answers to `count` queries on stderr; None where nobody watches: a pipe, a file, a dumb terminal."""
+    """Lines for the answers to `count` queries on stderr; None where nobody watches: a pipe, a file, a dumb
+    terminal."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return None
     return LiveAnswers(count, sys.stderr)
@@ -37,7 +40,8 @@ class LiveAnswers:
 
 
 def fit(text: str, width: int) -> str:
-    """The end of a text, at most `width` columns, on one line. Control characters, which move the cursor, become blanks."""
+    """The end of a text, at most `width` columns, on one line. Control characters, which move the cursor, become
+    blanks."""
     kept, free = [], width
     for letter in reversed(text):
         letter = letter if letter.isprintable() else " "

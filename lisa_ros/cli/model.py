@@ -57,4 +57,5 @@ def load_engine(args: argparse.Namespace) -> Engine:
     try:
         return Engine.load(args.model, device=args.device, dtype=args.dtype, **load_options(args))
     except (CheckpointError, ValueError) as error:
-        raise CommandError(f"--model {args.model}: {error}") from error
+        named = str(error).startswith(str(args.model))
+        raise CommandError(f"--model {error}" if named else f"--model {args.model}: {error}") from error

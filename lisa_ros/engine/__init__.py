@@ -6,7 +6,16 @@ from lisa_ros.engine.models import EMBEDDED_MODEL, resolve_model
 from lisa_ros.engine.segmentation import Cancelled, QueryError, Segmentation
 from lisa_ros.model.config import CheckpointError
 
-__all__ = ["EMBEDDED_MODEL", "Cancelled", "CheckpointError", "EncodedFrame", "Engine", "QueryError", "Segmentation", "resolve_model"]
+__all__ = [
+    "EMBEDDED_MODEL",
+    "Cancelled",
+    "CheckpointError",
+    "EncodedFrame",
+    "Engine",
+    "QueryError",
+    "Segmentation",
+    "resolve_model",
+]
 
 
 def __getattr__(name: str):  # Engine pulls in torch (seconds): only who uses it pays

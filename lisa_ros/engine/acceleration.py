@@ -1,7 +1,8 @@
 """Opt-in speed for the engine's stages: torch.compile everywhere, and on CUDA one graph for every set of shapes.
 
-Launching a 7B language model's small kernels one by one takes longer than running them, so a graph matters most for single tokens. Stages
-therefore see few different shapes (``bucket``). A stage that cannot be compiled or captured says so once and runs plainly from then on.
+Launching a 7B language model's small kernels one by one takes longer than running them, so a graph matters most for
+single tokens. Stages therefore see few different shapes (``bucket``). A stage that cannot be compiled or captured says
+so once and runs plainly from then on.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ class Stage:
     """A function from tensors to a tensor or a tuple of them, accelerated when wanted.
 
     Args:
-        function: called with (inputs..., memory...). Writes into ``memory`` only, and writes the same when it is run again: it may be.
+        function: called with (inputs..., memory...). Writes into ``memory`` only, and writes the same when it is run
+            again: it may be.
         enabled: False calls it plainly.
     """
 
     def __init__(self, name: str, function: Callable[..., Result], enabled: bool, device: torch.device) -> None:
         self._name, self._function, self._enabled, self._device = name, function, enabled, device
-        self._compiled = torch.compile(function, backend=BACKEND, dynamic=False, fullgraph=True) if enabled else function
+        self._compiled = (
+            torch.compile(function, backend=BACKEND, dynamic=False, fullgraph=True) if enabled else function
+        )
         self._graphs: OrderedDict[tuple, _Graph] = OrderedDict()
 
     def __call__(self, *inputs: Tensor, memory: tuple[Tensor, ...] = ()) -> Result:

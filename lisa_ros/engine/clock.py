@@ -1,4 +1,5 @@
-"""Seconds by stage, without making a GPU wait: on CUDA stages are bracketed by events that are read only when somebody asks."""
+"""Seconds by stage, without making a GPU wait: on CUDA stages are bracketed by events that are read only when somebody
+asks."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import torch
 
 
 class StageClock:
-    """Times stages on a device. On CUDA a stage's time is that of the stream it was begun on; stages on two streams may overlap."""
+    """Times stages on a device. On CUDA a stage's time is that of the stream it was begun on; stages on two streams may
+    overlap."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"

@@ -1,8 +1,9 @@
 """The engine: encode a frame once, then ask it any number of queries.
 
-What does not depend on the query is computed in ``encode``: SAM's image embedding, and the language model's keys and values of the prompt's
-beginning with the picture (292 positions for LISA v1). A query then costs its own few tokens and one run of the mask decoder. On CUDA, SAM
-runs on a stream of its own beside the language model, and the host waits for the device once: when the masks are copied out.
+What does not depend on the query is computed in ``encode``: SAM's image embedding, and the language model's keys and
+values of the prompt's beginning with the picture (292 positions for LISA v1). A query then costs its own few tokens and
+one run of the mask decoder. On CUDA, SAM runs on a stream of its own beside the language model, and the host waits for
+the device once: when the masks are copied out.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class Engine:
 
     Attributes:
         name: the checkpoint's name. device, dtype, quantization: where and how it computes.
-        min_target_probability: below it mask mode answers "not found" and chat mode does not say [SEG]; 0 leaves it to the model, as for the
-            published ones.
+        min_target_probability: below it mask mode answers "not found" and chat mode does not say [SEG]; 0 leaves it to
+            the model, as for the published ones.
     """
 
     def __init__(
@@ -112,9 +113,10 @@ class Engine:
             vision_tower: directory or hub id of the CLIP tower for checkpoints that hold none.
             conversation: prompt template; None takes the checkpoint's.
             quantization: "8bit" or "4bit" weights of the language model's layers, or "none".
-            clip_fit: what the language model sees: "crop" (the reference: the middle square) or "pad" (the whole picture); None takes the
-                checkpoint's.
-            compile: compile the stages and, on CUDA, capture them as graphs. Takes minutes here, saves milliseconds later.
+            clip_fit: what the language model sees: "crop" (the reference: the middle square) or "pad" (the whole
+                picture); None takes the checkpoint's.
+            compile: compile the stages and, on CUDA, capture them as graphs. Takes minutes here, saves milliseconds
+                later.
 
         Raises:
             CheckpointError: the model cannot be loaded, or does not fit into memory.
@@ -185,14 +187,14 @@ class Engine:
         """Answer queries about an encoded frame, all in one batch.
 
         Args:
-            mode: "mask" forces the answer "[SEG]." (the paper's evaluation: one prefill, nothing is generated); "chat" generates greedily and
-                every [SEG] becomes an instance.
+            mode: "mask" forces the answer "[SEG]." (the paper's evaluation: one prefill, nothing is generated); "chat"
+                generates greedily and every [SEG] becomes an instance.
             raw: the query is the whole user turn; no template around it.
             answer: teacher-forced answer instead of "[SEG]." (mask mode).
             keep_logits: fill mask_logits, low_res_logits and seg_embeddings.
             max_new_tokens: longest generated answer.
-            history: earlier (query, answer) turns of a conversation about this frame, for every one of ``queries``. Their [SEG] make no instances
-                again.
+            history: earlier (query, answer) turns of a conversation about this frame, for every one of ``queries``.
+                Their [SEG] make no instances again.
             on_text: called with (number of the query, its answer so far) as a generated answer grows.
             should_stop: asked between steps.
 
@@ -256,8 +258,8 @@ class Engine:
         keep_logits: bool,
         refusing: bool,
     ) -> list[Segmentation]:
-        """All masks of all queries in one run of the mask decoder, and the only wait for the device. ``refusing``: drop those of queries whose
-        target is too improbable."""
+        """All masks of all queries in one run of the mask decoder, and the only wait for the device. ``refusing``: drop
+        those of queries whose target is too improbable."""
         with clock.stage("decode"):
             if encoded.sam_ready is not None:
                 encoded.sam_ready.wait()
@@ -319,7 +321,7 @@ class Engine:
 
 
 def choose_device(device: str) -> torch.device:
-    """"auto" or a torch device name -> a device that is there. Raises ValueError when it is not."""
+    """ "auto" or a torch device name -> a device that is there. Raises ValueError when it is not."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

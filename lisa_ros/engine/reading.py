@@ -24,7 +24,8 @@ KEPT_CACHES = 2
 
 @dataclass
 class Prefix:
-    """What a frame contributes: keys and values of the prefix (292 positions for LISA v1), and its last hidden state [1,d]."""
+    """What a frame contributes: keys and values of the prefix (292 positions for LISA v1), and its last hidden state
+    [1,d]."""
 
     cache: KeyValueCache
     last: Tensor
@@ -37,7 +38,8 @@ class Readings:
     Attributes:
         output_ids: the answers' token ids, one list a query.
         hidden: [n,d], the state just before every [SEG] of all queries, in order; counts: how many a query has.
-        probability: [B] softmax probability of [SEG] at each query's first such state (without [SEG]: before its answer).
+        probability: [B] softmax probability of [SEG] at each query's first such state (without [SEG]: before its
+            answer).
     """
 
     output_ids: list[list[int]]
@@ -87,7 +89,8 @@ class Reader:
         return self._step(tokens[:, None], positions[:, None], memory=(cache.keys, cache.values))[:, 0]
 
     def choose(self, states: Tensor, min_target_probability: Tensor) -> Tensor:
-        """The likeliest tokens [B] after states [B,d]; [SEG] only where its probability reaches the minimum (no dimensions)."""
+        """The likeliest tokens [B] after states [B,d]; [SEG] only where its probability reaches the minimum (no
+        dimensions)."""
         return self._choice(states, min_target_probability)
 
     def seg_probability(self, states: Tensor) -> Tensor:
@@ -157,7 +160,8 @@ class States:
 
 
 def force(reader: Reader, prompter: Prompter, prefix: Prefix, prompts: list[Prompt], answer: str) -> Readings:
-    """The paper's evaluation: the answer is given, one prefill reads all queries. The state of [SEG] is the one just BEFORE it."""
+    """The paper's evaluation: the answer is given, one prefill reads all queries. The state of [SEG] is the one just
+    BEFORE it."""
     answers = [prompter.answer_ids(prompt, answer) for prompt in prompts]
     for prompt, ids in zip(prompts, answers):
         prompter.check_length(prompt, len(ids))

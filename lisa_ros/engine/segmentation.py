@@ -21,14 +21,14 @@ class Segmentation:
 
     Attributes:
         answer: the model's text. In mask mode "[SEG]." or, when the target was refused, "".
-        target_probability: softmax probability of [SEG] at the position whose hidden state makes the (first) mask; in an answer without
-            [SEG], at the answer's first position.
+        target_probability: softmax probability of [SEG] at the position whose hidden state makes the (first) mask; in
+            an answer without [SEG], at the answer's first position.
         masks: bool [n,H,W] at the picture's size, one per instance; n = 0 means not found.
         mask_scores: float32 [n], mean foreground probability inside each mask (0 for an empty one).
         input_ids, output_ids: the prompt's and the answer's token ids (-200 stands for the picture).
         seconds: stage -> seconds.
-        mask_logits: float32 [n,H,W] before the threshold; low_res_logits: float32 [n,l,l]; seg_embeddings: float32 [n,out_dim]. Kept only
-            when asked for.
+        mask_logits: float32 [n,H,W] before the threshold; low_res_logits: float32 [n,l,l]; seg_embeddings: float32
+            [n,out_dim]. Kept only when asked for.
     """
 
     query: str

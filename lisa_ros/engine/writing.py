@@ -1,7 +1,7 @@
 """Chat mode: greedy answers of a batch of queries, token by token.
 
-Tokens are chosen on the device. The host follows to stream the text and to see the end; on CUDA it follows one token behind, so that the GPU
-never waits for Python (at the price of one token too many).
+Tokens are chosen on the device. The host follows to stream the text and to see the end; on CUDA it follows one token
+behind, so that the GPU never waits for Python (at the price of one token too many).
 """
 
 from __future__ import annotations

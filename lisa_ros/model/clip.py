@@ -1,6 +1,7 @@
 """CLIP's vision tower (Radford et al., 2021), with the names of published checkpoints (``vision_model.`` left out).
 
-A plain module of our own, run only as far as the layer that LISA reads, so that it can be compiled and captured like the other stages.
+A plain module of our own, run only as far as the layer that LISA reads, so that it can be compiled and captured like
+the other stages.
 """
 
 from __future__ import annotations
@@ -30,17 +31,22 @@ class ClipVision(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         if config.hidden_act not in ACTIVATIONS:
-            raise ValueError(f'hidden_act "{config.hidden_act}" of the CLIP tower is not known; {" and ".join(ACTIVATIONS)} are')
+            raise ValueError(
+                f'hidden_act "{config.hidden_act}" of the CLIP tower is not known; {" and ".join(ACTIVATIONS)} are'
+            )
         self.embeddings = Embeddings(config)
-        self.pre_layrnorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # spelt like that in the checkpoints
+        # spelt like that in the checkpoints
+        self.pre_layrnorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))})
-        self.post_layernorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # in the checkpoints, not used here
+        # in the checkpoints, not used here
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, pixels: Tensor, select_layer: int) -> Tensor:
         """Hidden states [B,1+patches,d], the class token first.
 
         Args:
-            select_layer: as in a list that begins with the embeddings and goes on with every layer's result; -2 is the last but one.
+            select_layer: as in a list that begins with the embeddings and goes on with every layer's result; -2 is the
+                last but one.
         """
         layers = self.encoder["layers"]
         x = self.pre_layrnorm(self.embeddings(pixels))
@@ -87,12 +93,18 @@ class Attention(nn.Module):
         width = config.hidden_size
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
         inner = width**-0.5 * (2 * config.num_hidden_layers) ** -0.5
-        for layer, std in ((self.q_proj, inner), (self.k_proj, inner), (self.v_proj, inner), (self.out_proj, width**-0.5)):
+        for layer, std in (
+            (self.q_proj, inner),
+            (self.k_proj, inner),
+            (self.v_proj, inner),
+            (self.out_proj, width**-0.5),
+        ):
             _initialise(layer, std)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
-            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
+            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 

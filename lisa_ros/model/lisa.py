@@ -1,7 +1,9 @@
-"""LISA as one torch module: CLIP tower -> projector -> LLaMA with [SEG] -> text_hidden_fcs -> SAM (paper section 4, Figure 3).
+"""LISA as one torch module: CLIP tower -> projector -> LLaMA with [SEG] -> text_hidden_fcs -> SAM (paper section 4,
+Figure 3).
 
-Attribute names give the published state-dict names (``model.layers...``, ``model.visual_model...``, ``lm_head``); the CLIP tower, which
-published checkpoints leave out, is ``vision_tower``. The methods are the stages an engine or a trainer puts together:
+Attribute names give the published state-dict names (``model.layers...``, ``model.visual_model...``, ``lm_head``); the
+CLIP tower, which published checkpoints leave out, is ``vision_tower``. The methods are the stages an engine or a
+trainer puts together:
 
     patches = lisa.look(clip_pixels)                          # picture as language positions
     hidden  = lisa.read(lisa.embed(ids, patches), cache)      # language model

@@ -1,8 +1,9 @@
 """LLaMA (Touvron et al., 2023), the language model inside LISA, with the state-dict names of published checkpoints.
 
-A plain module of our own: its key/value cache has a fixed size and is addressed by positions, so a frame's prefix is reused, queries of
-different length share a batch, and every shape is static for torch.compile and CUDA graphs. A text is laid out from the left; what stands
-behind a row's own last token (padding of a shorter query) is never looked at, because a position attends only to those up to itself.
+A plain module of our own: its key/value cache has a fixed size and is addressed by positions, so a frame's prefix is
+reused, queries of different length share a batch, and every shape is static for torch.compile and CUDA graphs. A text
+is laid out from the left; what stands behind a row's own last token (padding of a shorter query) is never looked at,
+because a position attends only to those up to itself.
 
     hidden = llama(embeddings)                             # causal, nothing kept: training
     hidden = llama(embeddings, cache)                      # the beginning of a text, kept in the cache
@@ -63,7 +64,8 @@ class Llama(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def fresh_buffer(self, name: str) -> Tensor:
-        """Cosines or sines of the rotary position code (Su et al., 2021), float32 [max_position_embeddings, head_dim]."""
+        """Cosines or sines of the rotary position code (Su et al., 2021), float32 [max_position_embeddings,
+        head_dim]."""
         config = self.language
         steps = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
         angles = torch.outer(torch.arange(config.max_position_embeddings).float(), 1.0 / config.rope_theta**steps)
@@ -83,7 +85,8 @@ class Llama(nn.Module):
             embeddings: [B,L,d].
             cache: written at the embeddings' positions, and read up to them.
             positions: [B,L] or [1,L] of every embedding in its row's text; None for 0, 1, ... L-1.
-            mask: [B,1,L,L] added to the attention scores, for texts that are not simply causal (without ``cache`` only).
+            mask: [B,1,L,L] added to the attention scores, for texts that are not simply causal (without ``cache``
+                only).
         """
         length = embeddings.shape[1]
         rows = None
@@ -160,9 +163,7 @@ class SelfAttention(nn.Module):
                 values[place.rows, :, place.positions] = v.transpose(1, 2)
                 k, v = keys, values
         causal = place.mask is None
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=place.mask, is_causal=causal, enable_gqa=self.shared
-        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask, is_causal=causal, enable_gqa=self.shared)
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
 

@@ -10,7 +10,8 @@ IGNORE = -100  # label of a token that takes no part in the cross entropy
 
 
 def bce_loss(logits: Tensor, targets: Tensor, num_masks: int | None = None) -> Tensor:
-    """Binary cross entropy of masks [n,H,W]: mean over pixels, summed over masks, over ``num_masks`` (n when None). 0 for n = 0."""
+    """Binary cross entropy of masks [n,H,W]: mean over pixels, summed over masks, over ``num_masks`` (n when None). 0
+    for n = 0."""
     per_pixel = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return per_pixel.flatten(1).mean(1).sum() / ((len(logits) if num_masks is None else num_masks) + 1e-8)
 
@@ -29,5 +30,6 @@ def dice_loss(
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of logits [...,V] that predict ``labels`` [...] (already shifted); IGNORE positions do not count."""
+    """Cross entropy of logits [...,V] that predict ``labels`` [...] (already shifted); IGNORE positions do not
+    count."""
     return F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORE)

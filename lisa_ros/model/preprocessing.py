@@ -19,7 +19,8 @@ class Preprocessed:
 
     Attributes:
         clip: float32 [3,c,c], normalised.
-        sam: uint8 [h,w,3], longest side SAM's input size; ``Sam.normalise`` makes the padded square of it, on the model's device.
+        sam: uint8 [h,w,3], longest side SAM's input size; ``Sam.normalise`` makes the padded square of it, on the
+            model's device.
         original: height and width of the picture as it came.
     """
 
@@ -61,7 +62,8 @@ def clip_crop(picture: Image.Image, size: int) -> np.ndarray:
 
 
 def _without_ends(picture: Image.Image) -> Image.Image:
-    """The middle of a picture that is more than LONGEST times as long as wide: resized whole, a strip of one pixel would fill the memory."""
+    """The middle of a picture that is more than LONGEST times as long as wide: resized whole, a strip of one pixel
+    would fill the memory."""
     width, height = picture.size
     most = LONGEST * min(width, height)
     left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)

@@ -34,7 +34,11 @@ class Conversation:
         text = ""
         for index, (user, answer) in enumerate(turns):
             head = f"<<SYS>>\n{self.system}\n<</SYS>>\n\n" if index == 0 else ""
-            text += ("<s>" if index else "") + f"[INST] {head}{user} [/INST]" + (f" {answer} </s>" if answer is not None else "")
+            text += (
+                ("<s>" if index else "")
+                + f"[INST] {head}{user} [/INST]"
+                + (f" {answer} </s>" if answer is not None else "")
+            )
         return text
 
 
@@ -58,8 +62,8 @@ def user_turn(query: str, template: str, picture: str = PICTURE) -> str:
 
     Args:
         template: holds ``{query}``; published models were trained on "... Please output segmentation mask.".
-        picture: how the checkpoint writes the picture (PICTURE, or IMAGE alone without markers); "" in later turns of a conversation, where it
-            is not shown again.
+        picture: how the checkpoint writes the picture (PICTURE, or IMAGE alone without markers); "" in later turns of a
+            conversation, where it is not shown again.
     """
     text = template.replace("{query}", query)
     return f"{picture}\n{text}" if picture else text

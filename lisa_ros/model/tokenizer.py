@@ -1,11 +1,13 @@
 """The tokeniser LISA checkpoints were trained with: slow LLaMA sentencepiece rules as of transformers 4.31.
 
-Newer tokenisers keep the white space around added tokens such as ``[SEG]`` and so feed the model ids it never saw. This class reproduces
-the old rules on top of ``sentencepiece`` alone:
+Newer tokenisers keep the white space around added tokens such as ``[SEG]`` and so feed the model ids it never saw. This
+class reproduces the old rules on top of ``sentencepiece`` alone:
 
-* text is cut at the special tokens (``<s>``, ``</s>``, ``<unk>``) and at the added tokens (``[SEG]``, ``<im_start>``, ``<im_end>``, ...);
+* text is cut at the special tokens (``<s>``, ``</s>``, ``<unk>``) and at the added tokens (``[SEG]``, ``<im_start>``,
+  ``<im_end>``, ...);
 * white space on both sides of an *added* token is dropped, white space beside a *special* token stays;
-* every remaining piece is encoded by sentencepiece; ``legacy`` decides whether a piece that follows another one keeps the dummy ``▁`` prefix.
+* every remaining piece is encoded by sentencepiece; ``legacy`` decides whether a piece that follows another one keeps
+  the dummy ``▁`` prefix.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ class LisaTokenizer:
         added = _read_json(directory / "added_tokens.json")
         for number, token in settings.get("added_tokens_decoder", {}).items():
             added.setdefault(token["content"], int(number))
-        # transformers repeats <s>, </s> and <unk> among the added tokens of some checkpoints: they keep their own, unstripped, rule
+        # transformers repeats <s>, </s> and <unk> among the added tokens of some checkpoints: they keep their own,
+        # unstripped, rule
         added = {text: number for text, number in added.items() if text not in ("<s>", "</s>", "<unk>")}
         return cls(model, added, legacy=bool(settings.get("legacy", True)))
 
@@ -81,7 +84,9 @@ class LisaTokenizer:
     def seg_id(self) -> int:
         """Id of ``[SEG]``. Raises TokenizerError when the checkpoint has none (it is then no LISA checkpoint)."""
         if SEG not in self.added_tokens:
-            raise TokenizerError("this tokenizer has no [SEG] token: the directory holds a plain language model, not a LISA checkpoint")
+            raise TokenizerError(
+                "this tokenizer has no [SEG] token: the directory holds a plain language model, not a LISA checkpoint"
+            )
         return self.added_tokens[SEG]
 
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
@@ -109,7 +114,8 @@ class LisaTokenizer:
         return ids
 
     def encode_prompt(self, prompt: str, add_bos: bool = True) -> list[int]:
-        """Ids of a prompt in which every ``<image>`` becomes IMAGE_ID (-200). Each chunk between pictures is encoded on its own."""
+        """Ids of a prompt in which every ``<image>`` becomes IMAGE_ID (-200). Each chunk between pictures is encoded on
+        its own."""
         ids = [self.bos_id] if add_bos else []
         for index, chunk in enumerate(prompt.split(IMAGE)):
             if index:

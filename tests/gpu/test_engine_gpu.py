@@ -1,4 +1,5 @@
-"""The engine on a GPU: the golden cases, both accelerations, and that the hot path never waits. Skipped where there is none."""
+"""The engine on a GPU: the golden cases, both accelerations, and that the hot path never waits. Skipped where there is
+none."""
 
 import numpy as np
 import pytest
@@ -26,7 +27,10 @@ def test_golden_cases(engines, name):
     forced = engine.ask(encoded, [text], raw=True, answer=case.about["answer"], keep_logits=True)[0]
     limit = case.about["runs"]["natural"]["max_new_tokens"]
     said = engine.ask(encoded, [text], mode="chat", raw=True, keep_logits=True, max_new_tokens=limit)[0]
-    for segmentation, prefix, ids in ((forced, "tf", "tf/input_ids"), (said, "eval/natural", "eval/natural/output_ids")):
+    for segmentation, prefix, ids in (
+        (forced, "tf", "tf/input_ids"),
+        (said, "eval/natural", "eval/natural/output_ids"),
+    ):
         assert segmentation.input_ids + segmentation.output_ids == case.arrays[ids][0].tolist()
         np.testing.assert_allclose(segmentation.seg_embeddings, case.arrays[f"{prefix}/seg_embeddings"], atol=1e-4)
         np.testing.assert_allclose(segmentation.low_res_logits, case.arrays[f"{prefix}/low_res"][:, 0], atol=1e-3)

@@ -85,7 +85,9 @@ def test_a_longer_query_than_the_context_is_refused(engine, encoded):
         engine.ask(encoded, ["word"], mode="chat", max_new_tokens=limit)
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_anything_but_an_rgb_picture_is_refused(engine, image):
     with pytest.raises(ValueError, match="RGB"):
         engine.encode(image)

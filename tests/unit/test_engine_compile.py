@@ -47,5 +47,9 @@ def test_compiled_stages_answer_as_plain_ones(monkeypatch):
             assert got.output_ids == expected.output_ids
             assert got.target_probability == pytest.approx(expected.target_probability, abs=1e-5)
             np.testing.assert_allclose(got.mask_logits, expected.mask_logits, atol=1e-3)
-    stages = (compiled._look, compiled._see, *(vars(compiled._reader)[n] for n in ("_prefix", "_read", "_step", "_choice")))
+    stages = (
+        compiled._look,
+        compiled._see,
+        *(vars(compiled._reader)[n] for n in ("_prefix", "_read", "_step", "_choice")),
+    )
     assert all(stage._enabled for stage in stages), "a stage fell back to running plainly"

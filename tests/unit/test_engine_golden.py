@@ -1,4 +1,5 @@
-"""The engine against the reference code on a checkpoint in the published format: same ids, embeddings, logits and masks."""
+"""The engine against the reference code on a checkpoint in the published format: same ids, embeddings, logits and
+masks."""
 
 import functools
 
@@ -31,7 +32,9 @@ def assert_same(segmentation, case, prefix: str) -> None:
         return
     np.testing.assert_allclose(segmentation.seg_embeddings, arrays[f"{prefix}/seg_embeddings"], atol=1e-4)
     np.testing.assert_allclose(segmentation.low_res_logits, arrays[f"{prefix}/low_res"][:, 0], atol=1e-3)
-    np.testing.assert_allclose(segmentation.mask_logits[:, ::16, ::16], arrays[f"{prefix}/pred_masks_every16"], atol=1e-3)
+    np.testing.assert_allclose(
+        segmentation.mask_logits[:, ::16, ::16], arrays[f"{prefix}/pred_masks_every16"], atol=1e-3
+    )
     differs = segmentation.masks != case.masks(f"{prefix}/pred_masks_bits")
     assert not (differs & (np.abs(segmentation.mask_logits) >= 1e-3)).any()
 
@@ -39,7 +42,9 @@ def assert_same(segmentation, case, prefix: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_forced_answer_as_the_reference_evaluates(name):
     case, one, encoded = asked(name)
-    segmentation = one.ask(encoded, [case.about["user_text"]], raw=True, answer=case.about["answer"], keep_logits=True)[0]
+    segmentation = one.ask(encoded, [case.about["user_text"]], raw=True, answer=case.about["answer"], keep_logits=True)[
+        0
+    ]
     assert segmentation.input_ids + segmentation.output_ids == case.arrays["tf/input_ids"][0].tolist()
     assert_same(segmentation, case, "tf")
 
@@ -48,7 +53,9 @@ def test_forced_answer_as_the_reference_evaluates(name):
 def test_generation_as_the_reference_generates(name):
     case, one, encoded = asked(name)
     limit = case.about["runs"]["natural"]["max_new_tokens"]
-    segmentation = one.ask(encoded, [case.about["user_text"]], mode="chat", raw=True, keep_logits=True, max_new_tokens=limit)[0]
+    segmentation = one.ask(
+        encoded, [case.about["user_text"]], mode="chat", raw=True, keep_logits=True, max_new_tokens=limit
+    )[0]
     assert segmentation.input_ids + segmentation.output_ids == case.arrays["eval/natural/output_ids"][0].tolist()
     assert_same(segmentation, case, "eval/natural")
 
@@ -138,7 +145,8 @@ def test_a_seg_at_the_very_beginning_of_the_query():
 
 
 def test_a_conversation_of_several_turns_reads_as_one_text():
-    """The second turn's states are those of the whole text read at once; the first turn's [SEG] makes no instance again."""
+    """The second turn's states are those of the whole text read at once; the first turn's [SEG] makes no instance
+    again."""
     case, one, encoded = asked("p0")
     first, second = case.about["user_text"], "And the red thing?"
     answer = "Sure, [SEG] ."

@@ -1,4 +1,5 @@
-"""One training step against the reference's: losses, masks and gradients through our own LLaMA, heads and mask decoder."""
+"""One training step against the reference's: losses, masks and gradients through our own LLaMA, heads and mask
+decoder."""
 
 import json
 
@@ -17,7 +18,8 @@ TRAINED = ("model.text_hidden_fcs.", "model.visual_model.mask_decoder.", "lm_hea
 
 @pytest.fixture(scope="module", params=["train_seg", "train_llama2", "train_vqa_mix"])
 def step(request):
-    """The recorded step, and ours: losses by name, prompts and masks of every picture, and the model with its gradients."""
+    """The recorded step, and ours: losses by name, prompts and masks of every picture, and the model with its
+    gradients."""
     about = json.loads((GOLDEN / f"{request.param}.json").read_text(encoding="utf-8"))
     with np.load(GOLDEN / f"{request.param}.npz") as arrays:
         arrays = dict(arrays)

@@ -1,7 +1,8 @@
-"""Segment Anything (Kirillov et al., ICCV 2023) as LISA uses it, with the key names of the published SAM and LISA checkpoints.
+"""Segment Anything (Kirillov et al., ICCV 2023) as LISA uses it, with the key names of the published SAM and LISA
+checkpoints.
 
-A lean module of our own because ``segment-anything`` cannot be imported without torchvision, and because attention goes through
-``scaled_dot_product_attention`` here, relative positions included.
+A lean module of our own because ``segment-anything`` cannot be imported without torchvision, and because attention goes
+through ``scaled_dot_product_attention`` here, relative positions included.
 """
 
 from lisa_ros.model.sam.config import SamConfig

@@ -45,7 +45,9 @@ class SamConfig:
         head_dim = rel_pos[blocks[0]][1]
         spans = {i: (shape[0] + 1) // 2 for i, shape in rel_pos.items()}
         windowed = [span for span in spans.values() if span != grid]
-        decoder_blocks = {int(m[1]) for key in shapes if (m := re.match(r"mask_decoder\.transformer\.layers\.(\d+)\.", key))}
+        decoder_blocks = {
+            int(m[1]) for key in shapes if (m := re.match(r"mask_decoder\.transformer\.layers\.(\d+)\.", key))
+        }
         return cls(
             image_size=grid * patch,
             patch_size=patch,

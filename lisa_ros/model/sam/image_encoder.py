@@ -92,7 +92,8 @@ class Attention(nn.Module):
         grid_q = q.unflatten(2, (height, width))
         bias_h = torch.einsum("bnhwc,hkc->bnhwk", grid_q, self.rel_pos_h[self._distance])
         bias_w = torch.einsum("bnhwc,wkc->bnhwk", grid_q, self.rel_pos_w[self._distance])
-        # small ones laid out contiguously first: the sum inherits their order, and would be copied (0.5 GB a global block) when flattened
+        # small ones laid out contiguously first: the sum inherits their order, and would be copied (0.5 GB a global
+        # block) when flattened
         bias_h, bias_w = (bias.flatten(2, 3) for bias in (bias_h, bias_w))
         bias = (bias_h[..., :, None] + bias_w[..., None, :]).flatten(-2)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)

@@ -32,8 +32,8 @@ class MaskDecoder(nn.Module):
     def forward(self, image: Tensor, position: Tensor, sparse: Tensor, dense: Tensor) -> Tensor:
         """Mask logits of n prompts on their pictures.
 
-        Only the first mask token's mask is computed (``multimask_output=False``); the quality head gets no loss in LISA's training, so
-        its value would mean nothing and is not computed.
+        Only the first mask token's mask is computed (``multimask_output=False``); the quality head gets no loss in
+        LISA's training, so its value would mean nothing and is not computed.
 
         Args:
             image: [n or 1, dim, g, g] image embedding.

@@ -1,4 +1,5 @@
-"""SAM's prompt encoder, reduced to what LISA sends through it: one text embedding a mask, no points, boxes or mask prompts.
+"""SAM's prompt encoder, reduced to what LISA sends through it: one text embedding a mask, no points, boxes or mask
+prompts.
 
 The parameters of the unused prompts are kept, because published checkpoints hold them.
 """
@@ -34,7 +35,8 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, dim)
 
     def forward(self, text_embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Text embeddings [n,dim] -> sparse prompts [n,1,dim] and the dense "no mask" prompt [1,dim,1,1] (broadcasts)."""
+        """Text embeddings [n,dim] -> sparse prompts [n,1,dim] and the dense "no mask" prompt [1,dim,1,1]
+        (broadcasts)."""
         return text_embeddings[:, None], self.no_mask_embed.weight[:, :, None, None]
 
     def position(self) -> Tensor:

@@ -29,7 +29,8 @@ class Sam(nn.Module):
         return torch.tensor(PIXEL_MEAN if name == "pixel_mean" else PIXEL_STD)[:, None, None]
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Resized pictures uint8 [B,h,w,3] -> the encoder's input float32 [B,3,S,S], zero padded on the right and below."""
+        """Resized pictures uint8 [B,h,w,3] -> the encoder's input float32 [B,3,S,S], zero padded on the right and
+        below."""
         x = (pixels.permute(0, 3, 1, 2).float() - self.pixel_mean) / self.pixel_std
         side = self.config.image_size
         return F.pad(x, (0, side - x.shape[3], 0, side - x.shape[2]))

@@ -96,12 +96,13 @@ def perceive(
         ValueError, Cancelled: as Engine.encode and Engine.ask raise them.
     """
     start = time.perf_counter()
+    is_new = encoded is None
+    segmentations = engine.ask(engine.encode(frame.color) if is_new else encoded, queries, mode=mode, **ask_options)
     encode_seconds = 0.0
-    if encoded is None:
-        encoded = engine.encode(frame.color)
-        encode_seconds = time.perf_counter() - start
+    if is_new and segmentations:  # a GPU still encodes when the queries' own stages are already under way
+        encode_seconds = max(0.0, time.perf_counter() - start - sum(segmentations[0].seconds.values()))
     perceptions = []
-    for segmentation in engine.ask(encoded, queries, mode=mode, **ask_options):
+    for segmentation in segmentations:
         lift_start = time.perf_counter()
         instances = [
             lift_instance(frame, mask, float(score), lift_options or {})

@@ -96,7 +96,13 @@ class Stages:
             self._running = None
 
     def replace(self, seconds: list[tuple[str, float]]) -> None:
-        """Close the running stage with finer figures in its place."""
+        """Close the running stage with finer figures in its place. What they leave open goes to the stage before it: a
+        GPU was still at work on that when this one began.
+        """
+        if self._running and self.seconds:
+            open_rest = time.monotonic() - self._running[1] - sum(spent for _, spent in seconds)
+            name, spent = self.seconds[-1]
+            self.seconds[-1] = (name, spent + max(0.0, open_rest))
         self._running = None
         self.seconds += seconds
 

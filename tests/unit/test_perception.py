@@ -1,5 +1,7 @@
 """perceive: status, pixels and points of each instance. Only the engine is faked."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,19 @@ def test_an_encoded_frame_is_not_encoded_again():
     assert engine.encoded == 1
     assert [p.query for p in perceptions] == ["a", "b"]
     assert perceptions[0].seconds["encode"] == 0.0
+
+
+def test_encoding_that_goes_on_while_the_queries_are_read_counts_as_encoding():
+    """As on a GPU: ``encode`` returns at once, ``ask`` waits for it, and its stages say only what they took themselves."""
+
+    class Deferred(FixedEngine):
+        def ask(self, encoded, queries, mode="mask", **options):
+            time.sleep(0.15)
+            return [
+                Segmentation(q, "[SEG].", 0.8, self.masks, np.ones(1, np.float32), [], [], {"language": 0.05})
+                for q in queries
+            ]
+
+    seconds = perceive(Deferred(square()), frame(), ["it"])[0].seconds
+    assert seconds["encode"] >= 0.1
+    assert seconds["encode"] + seconds["language"] + seconds["lift"] <= seconds["total"] + 1e-6

@@ -185,8 +185,7 @@ def _tokens(inventory: Inventory) -> list[tuple[str, str]]:
         tokenizer = read_tokenizer(inventory.directory, inventory.config)
     except CheckpointError as error:
         return [("tokenizer", f"cannot be used: {error}")]
-    ids = Prompter(inventory.config, tokenizer, inventory.config.conversation).prefix_ids
-    prefix = len(ids) - 1 + inventory.config.vision.patches
+    prefix = Prompter(inventory.config, tokenizer, inventory.config.conversation).prefix_length
     return [
         (
             "tokenizer",

@@ -91,7 +91,7 @@ class RandomBench:
 
     def lines(self) -> list[str]:
         """What stands above the table."""
-        prefix = len(self.prompter.prefix_ids) - 1 + self.config.vision.patches
+        prefix = self.prompter.prefix_length
         question = len(self.prompter.prompt(QUERIES[0], self.config.query_template).own)
         ids = "of lisa-mini's tokenizer" if self.args.random_weights == "mini" else "of a stand-in for the tokenizer"
         return [

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lisa_ros.model.config import first_line
+
 BACKEND = "inductor"  # of torch.compile
 KEPT_GRAPHS = 24  # a stage; each holds the memory of its intermediate results
 RECOMPILATIONS = 64  # shapes of one stage that torch.compile may see before it gives up
@@ -47,26 +49,28 @@ class Stage:
         if not self._enabled:
             return self._function(*inputs, *memory)
         try:
-            with torch._dynamo.config.patch(recompile_limit=RECOMPILATIONS):
-                return self._accelerated(inputs, memory)
+            return self._accelerated(inputs, memory)
         except Exception as error:  # compilers fail in many ways; none of them may cost an answer
             self._enabled = False
             self._graphs.clear()
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            logger.warning(f"{self._name} runs without compilation: {type(error).__name__}: {reason}")
+            logger.warning(f"{self._name} runs without compilation: {type(error).__name__}: {first_line(error)}")
             return self._function(*inputs, *memory)
 
     def _accelerated(self, inputs: tuple[Tensor, ...], memory: tuple[Tensor, ...]) -> Result:
         if self._device.type != "cuda":
-            return self._compiled(*inputs, *memory)
+            return self._run_compiled(*inputs, *memory)
         key = tuple((x.shape, x.dtype) for x in inputs) + tuple((x.shape, x.data_ptr()) for x in memory)
         graph = self._graphs.get(key)
         if graph is None:
             while len(self._graphs) >= KEPT_GRAPHS:
                 self._graphs.popitem(last=False)
-            graph = self._graphs[key] = _Graph(self._compiled, inputs, memory)
+            graph = self._graphs[key] = _Graph(self._run_compiled, inputs, memory)
         self._graphs.move_to_end(key)
         return graph(inputs)
+
+    def _run_compiled(self, *tensors: Tensor) -> Result:
+        with torch._dynamo.config.patch(recompile_limit=RECOMPILATIONS):
+            return self._compiled(*tensors)
 
 
 class _Graph:

@@ -27,6 +27,7 @@ from lisa_ros.engine.segmentation import Cancelled, Segmentation
 from lisa_ros.engine.upload import upload
 from lisa_ros.engine.writing import Writer, write
 from lisa_ros.model.checkpoint import QUANTIZATIONS, load_checkpoint
+from lisa_ros.model.config import first_line
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.preprocessing import CLIP_FITS, preprocess
 from lisa_ros.model.prompt import CONVERSATIONS, MASK_ANSWER
@@ -44,6 +45,7 @@ class EncodedFrame:
         sam_embedding: [1,dim,g,g]; on CUDA complete once ``sam_ready`` has happened.
         prefix: the language model's share.
         original, resized: height and width of the picture, and of the picture inside SAM's square.
+        clock: what encoding took, see ``seconds``.
     """
 
     sam_embedding: Tensor
@@ -212,15 +214,14 @@ class Engine:
         stop, clock = _Stop(should_stop), StageClock(self._device)
         template = "{query}" if raw else self._lisa.config.query_template
         prompts = [self._prompter.prompt(query, template, history) for query in queries]
-        room = max_new_tokens if mode == "chat" else 0
-        for prompt in prompts:
-            self._prompter.check_length(prompt, room)
         with self._on_device():
             if mode == "mask":
                 with clock.stage("language"):
                     given = MASK_ANSWER if answer is None else answer
                     readings = force(self._reader, self._prompter, encoded.prefix, prompts, given)
             else:
+                for prompt in prompts:
+                    self._prompter.check_length(prompt, max_new_tokens)
                 writer = Writer(len(prompts), self._tokenizer, on_text)
                 readings = write(
                     self._reader,
@@ -331,8 +332,7 @@ def choose_device(device: str) -> torch.device:
     try:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f'device "{device}" cannot be used here ({reason}); give auto or cpu') from error
+        raise ValueError(f'device "{device}" cannot be used here ({first_line(error)}); give auto or cpu') from error
     return chosen
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lisa_ros.model.config import CheckpointError, named_tower, read_config_json
+from lisa_ros.model.config import CheckpointError, first_line, named_tower, read_config_json
 
 EMBEDDED_MODEL = "lisa-mini"
 
@@ -95,9 +95,8 @@ def _download(repository: str) -> Path:
     except Exception as error:  # the hub client raises many kinds; all mean that the repository cannot be had
         cached = _cached(repository)
         if cached is None:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CheckpointError(
-                f"{repository}: neither a directory here nor available from the hub ({reason})"
+                f"{repository}: neither a directory here nor available from the hub ({first_line(error)})"
             ) from error
         return cached
 

@@ -41,6 +41,11 @@ class Prompter:
         ids = tokenizer.encode_prompt(self._conversation.render([(user_turn("x", "{query}", self._picture), None)]))
         self.prefix_ids = ids[: ids.index(IMAGE_ID) + (2 if config.image_markers else 1)]
 
+    @property
+    def prefix_length(self) -> int:
+        """Positions of the prefix, the picture's patches among them (292 for LISA v1)."""
+        return len(self.prefix_ids) - 1 + self._config.vision.patches
+
     def prompt(self, query: str, template: str, history: Sequence[tuple[str, str]] = ()) -> Prompt:
         """The prompt of a query after earlier (query, answer) turns."""
         turns: list[tuple[str, str | None]] = []
@@ -59,7 +64,7 @@ class Prompter:
     def check_length(self, prompt: Prompt, room: int) -> None:
         """Raises QueryError when the prompt and ``room`` tokens of answer do not fit the model's context."""
         limit = self._config.language.max_position_embeddings
-        length = len(prompt.ids) + self._config.vision.patches - 1 + room
+        length = self.prefix_length + len(prompt.own) + room
         if length > limit:
             raise QueryError(
                 f"the prompt takes {length} positions ({room} of them for the answer), the model reads {limit}: "

@@ -58,8 +58,11 @@ class Reader:
     def __init__(self, lisa: Lisa, prefix_ids: list[int], seg_id: int, static: bool) -> None:
         self._lisa, self._static, self.seg_id = lisa, static, seg_id
         self.device = lisa.lm_head.weight.device
-        self._place = prefix_ids.index(IMAGE_ID)
-        self._prefix_ids = torch.tensor([[i for i in prefix_ids if i != IMAGE_ID]], device=self.device)
+        place = prefix_ids.index(IMAGE_ID)
+        self._before, self._after = (
+            torch.tensor([ids], dtype=torch.long, device=self.device)
+            for ids in (prefix_ids[:place], prefix_ids[place + 1 :])
+        )
         self._prefix = Stage("reading the prefix", self._read_prefix, static, self.device)
         self._read = Stage("reading a question", self._read_tokens, static, self.device)
         self._step = Stage("writing a token", self._read_tokens, static, self.device)
@@ -68,7 +71,7 @@ class Reader:
 
     def prefix(self, patches: Tensor) -> Prefix:
         """Read the text before a picture and the picture's patches [1,p,d]."""
-        keys, values, last = self._prefix(self._prefix_ids, patches)
+        keys, values, last = self._prefix(self._before, patches, self._after)
         return Prefix(KeyValueCache(keys, values), last)
 
     def question(self, prefix: Prefix, rows: list[list[int]], room: int) -> tuple[States, KeyValueCache]:
@@ -97,9 +100,8 @@ class Reader:
         """Softmax probability [B] of [SEG] after states [B,d]."""
         return self._lisa.lm_head(states).float().softmax(-1)[:, self.seg_id]
 
-    def _read_prefix(self, ids: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        tokens = self._lisa.model.embed_tokens(ids)
-        embeddings = torch.cat([tokens[:, : self._place], patches.to(tokens.dtype), tokens[:, self._place :]], 1)
+    def _read_prefix(self, before: Tensor, patches: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        embeddings = self._lisa.embed(before, patches, after)
         language = self._lisa.config.language
         cache = KeyValueCache.empty(language, 1, embeddings.shape[1], embeddings.device, embeddings.dtype)
         last = self._lisa.read(embeddings, cache)[:, -1]
@@ -131,7 +133,7 @@ class States:
     """Hidden states of a batch, found by the place of the token they predict.
 
     Args:
-        last: [1,d] of the prefix's end. hidden: [B,w,d] of the questions. written: [t,B,d] before each written token.
+        last: [1,d] of the prefix's end. hidden: [B,w,d] of the questions.
     """
 
     def __init__(self, last: Tensor, hidden: Tensor) -> None:

@@ -76,7 +76,7 @@ class ReferenceWay:
         text = torch.tensor([ids], device=self._device)
         hidden = torch.empty(0)
         for _ in range(max_new_tokens):
-            hidden = lisa.read(lisa.embed(text, self._look(clip)))
+            hidden = lisa.read(self._embed(text, self._look(clip)))
             token = lisa.lm_head(hidden)[:, -1].argmax(-1)
             text = torch.cat([text, token[:, None]], 1)
             if int(token) == self._tokenizer.eos_id:  # the reference, too, waits for the device at every token
@@ -109,7 +109,7 @@ class ReferenceWay:
         text = torch.tensor([whole + [0] * (width - len(whole)) for whole in wholes], device=self._device)
         embedding = self._encode(sam)
         patches = self._look(clip.expand(len(queries), -1, -1, -1).contiguous())
-        rows = [lisa.embed(row[None], patches[i : i + 1]) for i, row in enumerate(text)]
+        rows = [self._embed(row[None], patches[i : i + 1]) for i, row in enumerate(text)]
         hidden = lisa.read(torch.cat(rows))  # padding stands on the right, where a causal model does not look
         lisa.lm_head(hidden)  # the reference computes these scores and drops them
         self._empty_cache()
@@ -129,6 +129,11 @@ class ReferenceWay:
     def _ids(self, query: str, raw: bool, answer: str | None = None) -> list[int]:
         prompt = self._prompter.prompt(query, "{query}" if raw else self._lisa.config.query_template)
         return prompt.ids + ([] if answer is None else self._prompter.answer_ids(prompt, answer))
+
+    def _embed(self, ids: Tensor, patches: Tensor) -> Tensor:
+        """Input embeddings of ids [1,L] with the picture's patches in the place of IMAGE_ID."""
+        place = ids[0].tolist().index(IMAGE_ID)
+        return self._lisa.embed(ids[:, :place], patches, ids[:, place + 1 :])
 
     def _look(self, clip: Tensor) -> Tensor:
         patches = self._lisa.look(clip)

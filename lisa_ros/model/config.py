@@ -27,6 +27,12 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be used. The message names the file and says what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line that fits into a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 @dataclass(frozen=True)
 class LanguageConfig:
     """LLaMA's sizes (names of ``config.json``)."""

@@ -6,7 +6,7 @@ CLIP tower, which published checkpoints leave out, is ``vision_tower``. The meth
 trainer puts together:
 
     patches = lisa.look(clip_pixels)                          # picture as language positions
-    hidden  = lisa.read(lisa.embed(ids, patches), cache)      # language model
+    hidden  = lisa.read(lisa.embed(before, patches, after))    # language model
     prompts = lisa.mask_prompt(hidden at the position BEFORE [SEG])
     logits  = lisa.sam.masks(lisa.sam.image_encoder(sam_pixels), prompts)
 """
@@ -20,7 +20,6 @@ from lisa_ros.model.clip import ClipVision
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.llama import KeyValueCache, Llama
 from lisa_ros.model.sam import Sam
-from lisa_ros.model.tokenizer import IMAGE_ID
 
 
 class Lisa(nn.Module):
@@ -40,14 +39,10 @@ class Lisa(nn.Module):
         features = self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]
         return self.model.mm_projector(features)
 
-    def embed(self, ids: Tensor, patches: Tensor | None) -> Tensor:
-        """Input embeddings [1,L',d] of ids [1,L] in which IMAGE_ID (at most once) becomes the picture's patches."""
-        places = (ids[0] == IMAGE_ID).nonzero()
-        if len(places) == 0:
-            return self.model.embed_tokens(ids)
-        place = int(places[0])
-        before, after = self.model.embed_tokens(ids[:, :place]), self.model.embed_tokens(ids[:, place + 1 :])
-        return torch.cat([before, patches.to(before.dtype), after], 1)
+    def embed(self, before: Tensor, patches: Tensor, after: Tensor) -> Tensor:
+        """Input embeddings [B,L,d] of a picture's patches [B,p,d] between ids [B,a] and [B,b]; L = a + p + b."""
+        first, last = self.model.embed_tokens(before), self.model.embed_tokens(after)
+        return torch.cat([first, patches.to(first.dtype), last], 1)
 
     def read(
         self,

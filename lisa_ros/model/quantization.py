@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lisa_ros.model.config import CheckpointError
+from lisa_ros.model.config import CheckpointError, first_line
 
 QUANTIZED_LINEARS = (
     "self_attn.q_proj",
@@ -231,10 +231,6 @@ def no_hub_kernels() -> Iterator[None]:
 
 def installed_version() -> str:
     return getattr(sys.modules.get("bitsandbytes"), "__version__", "?")
-
-
-def first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lisa_ros.model.config import CheckpointError, read_config_json
+from lisa_ros.model.config import CheckpointError, first_line, read_config_json
 
 SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -138,12 +138,6 @@ def read_tensors(file: Path, names: Iterable[str] | None = None) -> Iterator[tup
                 yield name, tensor
                 if mapped:
                     _give_back(tensor)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line that fits into a sentence of ours."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def refuse_lfs_pointer(file: Path) -> None:

@@ -52,8 +52,7 @@ class Objective(nn.Module):
         """The language model's states [B,b,d]. Puts the answers' cross entropy into ``losses``, that of their first tokens, which say whether
         the target is there, and where it is."""
         lisa = self.lisa
-        tokens = lisa.model.embed_tokens
-        inputs = torch.cat([tokens(batch.before), patches, tokens(batch.after)], 1)
+        inputs = lisa.embed(batch.before, patches, batch.after)
         bias = torch.zeros(batch.mask.shape, dtype=inputs.dtype, device=inputs.device).masked_fill_(~batch.mask, float("-inf"))
         hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
         answered = batch.labels >= 0

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lisa_ros.model.tokenizer import IMAGE_ID
+
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 CHECKPOINT, VISION_TOWER = GOLDEN / "ckpt", GOLDEN / "clip-tiny"
 CASES = tuple(f"p{i}" for i in range(7))
@@ -34,3 +36,9 @@ def read_case(name: str) -> Case:
     with np.load(GOLDEN / f"case_{name}.npz") as arrays:
         image = np.asarray(Image.open(GOLDEN / f"{about['image']}.png").convert("RGB"))
         return Case(about, dict(arrays), image)
+
+
+def embedded(lisa, ids, patches):
+    """Input embeddings of ids [1,L] with the picture's patches in the place of IMAGE_ID."""
+    place = ids[0].tolist().index(IMAGE_ID)
+    return lisa.embed(ids[:, :place], patches, ids[:, place + 1 :])

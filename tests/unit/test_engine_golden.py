@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from golden import CASES, CHECKPOINT, GOLDEN, VISION_TOWER, read_case
+from golden import CASES, CHECKPOINT, GOLDEN, VISION_TOWER, embedded, read_case
 
 from lisa_ros.engine import Engine
 
@@ -156,7 +156,7 @@ def test_a_conversation_of_several_turns_reads_as_one_text():
     assert len(later.masks) == 1
     with torch.inference_mode(), np.load(GOLDEN / f"image_{case.about['image']}.npz") as image:
         patches = one._lisa.look(torch.from_numpy(image["clip_pixel_values"])[None])
-        hidden = one._lisa.read(one._lisa.embed(torch.tensor([later.input_ids]), patches))
+        hidden = one._lisa.read(embedded(one._lisa, torch.tensor([later.input_ids]), patches))
         expected = one._lisa.mask_prompt(hidden[:, -1]).numpy()
     np.testing.assert_allclose(later.seg_embeddings, expected, atol=1e-4)
     chat = one.ask(encoded, [second], mode="chat", raw=True, history=[(first, answer)], max_new_tokens=4)[0]

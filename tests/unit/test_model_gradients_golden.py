@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from golden import CHECKPOINT, GOLDEN, VISION_TOWER
+from golden import CHECKPOINT, GOLDEN, VISION_TOWER, embedded
 
 from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, IGNORE, answer_loss, bce_loss, dice_loss
@@ -31,7 +31,7 @@ def step(request):
     of_row = np.repeat(np.arange(len(pictures)), np.diff(about["offset"]))
     with torch.no_grad():
         patches = [lisa.look(torch.from_numpy(p["clip_pixel_values"])[None]) for p in pictures]
-    hidden = torch.cat([lisa.read(lisa.embed(row[None], patches[i])) for row, i in zip(ids, of_row)])
+    hidden = torch.cat([lisa.read(embedded(lisa, row[None], patches[i])) for row, i in zip(ids, of_row)])
     assert IMAGE_ID in ids
     shift = patches[0].shape[1] - 1  # how far the picture's patches push what follows it
     expanded = torch.stack([_expand(row, label, shift) for row, label in zip(ids, labels)])

@@ -152,7 +152,7 @@ def camera_messages(width: int, height: int, depth_size: tuple[int, int]):
     from std_msgs.msg import Header
 
     from lisa_ros.geometry import Camera
-    from lisa_ros.node import conversions
+    from lisa_ros.node import messages
 
     header = Header(frame_id="camera_color_optical_frame")
     color = np.full((height, width, 3), 90, np.uint8)
@@ -162,9 +162,9 @@ def camera_messages(width: int, height: int, depth_size: tuple[int, int]):
     depth[h // 4 : 3 * h // 4, w // 3 : 2 * w // 3] -= 1000
     camera = Camera(0.9 * width, 0.9 * width, (width - 1) / 2, (height - 1) / 2, width, height)
     return (
-        conversions.to_camera_info(header, camera),
-        conversions.to_image(header, depth.astype(np.uint16), "16UC1"),
-        conversions.to_image(header, color, "rgb8"),
+        messages.to_camera_info(header, camera),
+        messages.to_image(header, depth.astype(np.uint16), "16UC1"),
+        messages.to_image(header, color, "rgb8"),
     )
 
 

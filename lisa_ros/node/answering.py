@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from lisa_ros.engine.segmentation import Cancelled, QueryError
 from lisa_ros.geometry import Frame
 from lisa_ros.msg import SegmentationResult
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 from lisa_ros.node.conversions import ConversionError
 from lisa_ros.node.frame_buffer import FrameBuffer, Pair, Received
 from lisa_ros.node.inputs import Inputs
@@ -141,7 +141,7 @@ class Answering:
             self._end(request, Reply(self._plain(request, Status.CANCELLED, request.cancel_reason, stages)))
         else:
             self._remember(request, seen, perception)
-            result = conversions.to_result(perception, stages.seconds)
+            result = messages.to_result(perception, stages.seconds)
             result.header = seen.header
             self._end(request, Reply(result, outputs), stages)
 
@@ -348,20 +348,20 @@ class Answering:
         masks = [instance.mask for instance in perception.instances]
         shape = seen.frame.color.shape[:2]
         outputs = Outputs(
-            mask=conversions.to_mask(seen.header, masks, shape),
-            instances=conversions.to_instances(seen.header, masks, shape),
-            points=conversions.to_cloud(
+            mask=messages.to_mask(seen.header, masks, shape),
+            instances=messages.to_instances(seen.header, masks, shape),
+            points=messages.to_cloud(
                 seen.header, [i.cloud for i in perception.instances if i.status_3d == "LIFTED"]
             ),
             camera_info=seen.camera_info,
         )
         if not only_images and self._publishers.wants_overlay():
             title = f"{perception.query}  {perception.status.name}  p={perception.target_probability:.2f}"
-            outputs.overlay = conversions.to_image(
+            outputs.overlay = messages.to_image(
                 seen.header, draw_overlay(seen.frame.color, masks, title=title), "rgb8"
             )
         if not only_images and self._publishers.wants_markers():
-            outputs.markers = conversions.to_markers(seen.header, perception.instances, perception.query)
+            outputs.markers = messages.to_markers(seen.header, perception.instances, perception.query)
         return outputs
 
     # ---- the one end ----
@@ -374,7 +374,7 @@ class Answering:
             result.query = request.query[:ECHO_LENGTH]
         if stages is not None:
             stages.end()
-            result.stages = conversions.to_stages(stages.seconds)
+            result.stages = messages.to_stages(stages.seconds)
         return result
 
     def _end(self, request: Request, reply: Reply, stages: Stages | None = None) -> None:
@@ -390,7 +390,7 @@ class Answering:
                 self._publishers.publish(reply.outputs)
             if stages is not None:
                 stages.end()
-                result.stages = conversions.to_stages(stages.seconds)
+                result.stages = messages.to_stages(stages.seconds)
             stamp = conversions.stamp_ns(result.header.stamp)
             result.age = (self._now_ns() - stamp) / 1e9 if stamp else 0.0
             self._publishers.result.publish(result)

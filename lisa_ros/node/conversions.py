@@ -1,36 +1,21 @@
-"""The only place that touches message layouts: numpy on one side, ROS messages on the other.
+"""What comes in: ROS messages to numpy. With `messages.py`, which goes the other way, the only place that knows layouts.
 
-Everything that cannot be converted raises `ConversionError` with a sentence for a person. Messages are assigned
-`array.array("B")`: rclpy
-copies every other type byte by byte (ros2/rclpy#763).
+Everything that cannot be converted raises `ConversionError` with a sentence for a person.
 """
 
 from __future__ import annotations
 
-import array
 import struct
 import sys
-from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField, RegionOfInterest
-from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lisa_ros.geometry import Camera, Cloud
-from lisa_ros.msg import SegmentationResult, SegmentedInstance, StageTime
-from lisa_ros.overlay import instance_color
-from lisa_ros.perception import PerceivedInstance, Perception
+from lisa_ros.geometry import Camera
 
-STATUS_3D = {
-    "LIFTED": SegmentedInstance.LIFTED,
-    "NO_DEPTH": SegmentedInstance.NO_DEPTH,
-    "TOO_FEW_POINTS": SegmentedInstance.TOO_FEW_POINTS,
-}
-_ENCODINGS = {  # encoding -> (numpy type, channels)
+ENCODINGS = {  # encoding -> (numpy type, channels)
     "rgb8": (np.uint8, 3),
     "bgr8": (np.uint8, 3),
     "rgba8": (np.uint8, 4),
@@ -82,9 +67,9 @@ def serialized_stamp_ns(serialized: bytes) -> int:
 # ---- images in ----
 def image_array(message: Image) -> np.ndarray:
     """The pixels as they are: [H,W] or [H,W,C] in the encoding's type and native byte order; any row step."""
-    if message.encoding not in _ENCODINGS:
-        raise ConversionError(f'encoding "{message.encoding}" is not supported; use one of {", ".join(_ENCODINGS)}')
-    dtype, channels = _ENCODINGS[message.encoding]
+    if message.encoding not in ENCODINGS:
+        raise ConversionError(f'encoding "{message.encoding}" is not supported; use one of {", ".join(ENCODINGS)}')
+    dtype, channels = ENCODINGS[message.encoding]
     dtype = np.dtype(dtype)
     height, width, step = message.height, message.width, message.step
     row = width * channels * dtype.itemsize
@@ -153,136 +138,3 @@ def camera_of(message: CameraInfo, width: int, height: int) -> Camera:
         return Camera(message.k[0], message.k[4], message.k[2], message.k[5], width, height)
     except ValueError as error:
         raise ConversionError(f"camera_info is not usable: {error}") from error
-
-
-# ---- out ----
-def to_image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
-    """An Image message of contiguous pixels [H,W] or [H,W,C]."""
-    dtype, channels = _ENCODINGS[encoding]
-    if pixels.dtype != dtype or (1 if pixels.ndim == 2 else pixels.shape[2]) != channels:
-        raise ConversionError(f"{pixels.dtype} {list(pixels.shape)} does not fit {encoding}")
-    height, width = pixels.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding=encoding, is_bigendian=sys.byteorder == "big")
-    message.step = width * channels * pixels.itemsize
-    message.data = _bytes(pixels)
-    return message
-
-
-def to_mask(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, int]) -> Image:
-    """mono8, 255 inside the union of the masks bool [H,W], 0 outside."""
-    union = np.zeros(shape, np.uint8)
-    for mask in masks:
-        union[mask] = 255
-    return to_image(header, union, "mono8")
-
-
-def to_instances(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, int]) -> Image:
-    """16UC1, i inside the i-th mask (from 1), 0 outside; where masks overlap the later one is seen."""
-    labels = np.zeros(shape, np.uint16)
-    for number, mask in enumerate(masks, start=1):
-        labels[mask] = number
-    return to_image(header, labels, "16UC1")
-
-
-def to_cloud(header: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
-    """All clouds in one message: height 1, x y z rgb at 0 4 8 12, dense, no NaN. None when there is no point: an empty
-    cloud is never sent.
-    """
-    clouds = [cloud for cloud in clouds if len(cloud)]
-    if not clouds:
-        return None
-    points = np.concatenate([cloud.points for cloud in clouds])
-    colors = np.concatenate([cloud.colors for cloud in clouds])
-    records = np.zeros((len(points), 4), "<f4")  # x y z rgb; rgb is 0x00RRGGBB, little endian: bytes B G R 0
-    records[:, :3] = points
-    records.view(np.uint8)[:, 12:15] = colors[:, ::-1]
-    if not np.isfinite(points).all():
-        records = records[np.isfinite(points).all(axis=1)]
-    if not len(records):
-        return None
-    message = PointCloud2(header=header, height=1, width=len(records), is_bigendian=False, is_dense=True)
-    for number, name in enumerate(("x", "y", "z", "rgb")):
-        message.fields.append(PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1))
-    message.point_step = 16
-    message.row_step = message.point_step * len(records)
-    message.data = _bytes(records)
-    return message
-
-
-def to_camera_info(header: Header, camera: Camera) -> CameraInfo:
-    """A CameraInfo without distortion."""
-    k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
-    message = CameraInfo(
-        header=header, width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5, k=k
-    )
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
-
-
-def to_result(perception: Perception, stages: Sequence[tuple[str, float]]) -> SegmentationResult:
-    """What the model found, as a message; header and request are filled in by who knows them."""
-    message = SegmentationResult(
-        query=perception.query,
-        answer=perception.answer,
-        status=int(perception.status),
-        message=perception.message,
-        target_probability=float(perception.target_probability),
-        stages=to_stages(stages),
-    )
-    message.instances = [to_instance(number, instance) for number, instance in enumerate(perception.instances, start=1)]
-    return message
-
-
-def to_stages(stages: Sequence[tuple[str, float]]) -> list[StageTime]:
-    """(stage, seconds) pairs as messages."""
-    return [StageTime(stage=name, seconds=float(seconds)) for name, seconds in stages]
-
-
-def to_instance(number: int, instance: PerceivedInstance) -> SegmentedInstance:
-    """One instance; number counts from 1."""
-    u0, v0, u1, v1 = instance.box_2d
-    message = SegmentedInstance(
-        id=number,
-        mask_score=float(instance.mask_score),
-        pixel_count=int(instance.pixel_count),
-        box_2d=RegionOfInterest(x_offset=u0, y_offset=v0, width=u1 - u0, height=v1 - v0),
-        status_3d=STATUS_3D[instance.status_3d],
-    )
-    if instance.status_3d == "LIFTED":
-        message.point_count = len(instance.cloud)
-        message.centroid = Point(**_xyz(instance.centroid))
-        message.box_pose = _box_pose(instance)
-        message.box_size = Vector3(**_xyz(instance.box.size))
-    return message
-
-
-def to_markers(header: Header, instances: Sequence[PerceivedInstance], text: str) -> MarkerArray:
-    """One see-through box and one label per lifted instance; the first marker removes those of the query before."""
-    markers = [Marker(header=header, action=Marker.DELETEALL)]
-    for number, instance in enumerate(instances, start=1):
-        if instance.status_3d != "LIFTED":
-            continue
-        red, green, blue = (value / 255 for value in instance_color(number - 1))
-        pose, size = _box_pose(instance), Vector3(**_xyz(instance.box.size))
-        box = Marker(header=header, ns="box", id=number, type=Marker.CUBE, pose=pose, scale=size)
-        box.color = ColorRGBA(r=red, g=green, b=blue, a=0.4)
-        label = Marker(header=header, ns="label", id=number, type=Marker.TEXT_VIEW_FACING, pose=pose, text=text)
-        label.scale.z, label.color = 0.05, ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-        markers += [box, label]
-    return MarkerArray(markers=markers)
-
-
-def _box_pose(instance: PerceivedInstance) -> Pose:
-    x, y, z, w = (float(value) for value in instance.box.quaternion())
-    return Pose(position=Point(**_xyz(instance.box.center)), orientation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def _xyz(values: np.ndarray) -> dict[str, float]:
-    return {axis: float(value) for axis, value in zip("xyz", values)}
-
-
-def _bytes(pixels: np.ndarray) -> array.array:
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8))
-    return data

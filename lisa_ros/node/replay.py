@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from lisa_ros.geometry import Frame
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 from lisa_ros.node.process import Spinning, ros_process
 from lisa_ros.node.publishers import overridable
 
@@ -77,14 +77,14 @@ def to_messages(frame: Frame, depth_encoding: str) -> ReplayedFrame:
     distortion.
     """
     header = Header(frame_id=frame.frame_id)
-    color = conversions.to_image(header, np.ascontiguousarray(frame.color), "rgb8")
+    color = messages.to_image(header, np.ascontiguousarray(frame.color), "rgb8")
     depth = None
     if frame.depth is not None:
         metres = np.where(np.isfinite(frame.depth) & (frame.depth > 0), frame.depth, np.float32(0))
         if depth_encoding == "16UC1":
             metres = np.round(np.minimum(metres * 1000.0, 65535)).astype(np.uint16)
-        depth = conversions.to_image(header, metres, depth_encoding)
-    camera_info = None if frame.camera is None else conversions.to_camera_info(header, frame.camera)
+        depth = messages.to_image(header, metres, depth_encoding)
+    camera_info = None if frame.camera is None else messages.to_camera_info(header, frame.camera)
     return ReplayedFrame(color, depth, camera_info, frame.stamp_ns)
 
 

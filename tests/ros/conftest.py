@@ -30,7 +30,7 @@ from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.geometry import Camera
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 from lisa_ros.node.lisa_node import LisaNode
 from lisa_ros.node.process import Spinning
 
@@ -112,9 +112,9 @@ class Client:
     def show(self, *, color=None, depth=None, info=None, header=None, without=()) -> Header:
         """Publish one frame; returns its header."""
         header = header or self.header()
-        color = color if color is not None else conversions.to_image(header, red_box_picture(), "rgb8")
-        depth = depth if depth is not None else conversions.to_image(header, depth_picture(), "16UC1")
-        info = info if info is not None else conversions.to_camera_info(header, CAMERA)
+        color = color if color is not None else messages.to_image(header, red_box_picture(), "rgb8")
+        depth = depth if depth is not None else messages.to_image(header, depth_picture(), "16UC1")
+        info = info if info is not None else messages.to_camera_info(header, CAMERA)
         for publisher, message, name in (
             (self.info, info, "info"),
             (self.depth, depth, "depth"),
@@ -127,8 +127,8 @@ class Client:
     def ask(self, text: str) -> SegmentationResult:
         """Publish a query, wait for its result, and make sure that it is the only one."""
         before = len(self.results)
-        for messages in self.outputs.values():
-            messages.clear()
+        for received in self.outputs.values():
+            received.clear()
         self.query.publish(String(data=text))
         self.until(lambda: len(self.results) > before)
         self.settle()

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from lisa_ros.geometry import Camera, Cloud
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 from lisa_ros.node.conversions import ConversionError
 
 RNG = np.random.default_rng(5)
@@ -111,7 +111,7 @@ def test_stamp_is_read_from_serialized_messages():
 
 def test_camera_round_trip_and_refusals():
     camera = Camera(500.0, 510.0, 319.5, 239.5, 640, 480)
-    info = conversions.to_camera_info(Header(), camera)
+    info = messages.to_camera_info(Header(), camera)
     assert conversions.camera_of(info, 640, 480) == camera
     with pytest.raises(ConversionError, match="1296x968"):
         conversions.camera_of(info, 1296, 968)
@@ -123,23 +123,23 @@ def test_camera_round_trip_and_refusals():
 def test_cloud_layout_and_no_empty_or_nan_cloud():
     points = np.array([[1, 2, 3], [4, 5, 6], [np.nan, 0, 1]], np.float32)
     colors = np.array([[10, 20, 30], [255, 0, 1], [0, 0, 0]], np.uint8)
-    cloud = conversions.to_cloud(Header(frame_id="f"), [Cloud(points[:1], colors[:1]), Cloud(points[1:], colors[1:])])
+    cloud = messages.to_cloud(Header(frame_id="f"), [Cloud(points[:1], colors[:1]), Cloud(points[1:], colors[1:])])
     assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 16, 32) and cloud.is_dense
     assert isinstance(cloud.data, array.array)
     assert np.array_equal(np.frombuffer(cloud.data, "<f4").reshape(2, 4)[:, :3], points[:2])
     assert np.array_equal(np.frombuffer(cloud.data, np.uint8).reshape(2, 16)[:, 12:15], colors[:2, ::-1])
-    assert conversions.to_cloud(Header(), []) is None
-    assert conversions.to_cloud(Header(), [Cloud.empty(), Cloud(points[2:], colors[2:])]) is None
+    assert messages.to_cloud(Header(), []) is None
+    assert messages.to_cloud(Header(), [Cloud.empty(), Cloud(points[2:], colors[2:])]) is None
 
 
 def test_masks_and_instances():
     a, b = np.zeros((2, 4, 6), bool)
     a[:2, :2], b[2:, 3:] = True, True
     assert np.array_equal(
-        conversions.image_array(conversions.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0)
+        conversions.image_array(messages.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0)
     )
-    assert np.array_equal(conversions.image_array(conversions.to_instances(Header(), [a, b], (4, 6))), a + 2 * b)
-    assert not any(conversions.to_mask(Header(), [], (4, 6)).data)
+    assert np.array_equal(conversions.image_array(messages.to_instances(Header(), [a, b], (4, 6))), a + 2 * b)
+    assert not any(messages.to_mask(Header(), [], (4, 6)).data)
 
 
 def test_numpy_and_cv_bridge_agree():

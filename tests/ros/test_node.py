@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from lisa_ros.geometry import Camera
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 
 
 def ready(lisa, client, **frame):
@@ -93,7 +93,7 @@ def test_depth_of_another_size_and_unit(lisa, client):
     metres = depth_picture()[::2, ::2].astype(np.float32) / 1000
     metres[0, 0], metres[0, 1] = np.nan, np.inf
     header = client.header()
-    ready(lisa, client, header=header, depth=conversions.to_image(header, metres, "32FC1"))
+    ready(lisa, client, header=header, depth=messages.to_image(header, metres, "32FC1"))
     result = client.ask("the red box")
     assert result.status == Result.FOUND
     assert result.instances[0].centroid.z == pytest.approx(1.0, abs=1e-3)
@@ -138,7 +138,7 @@ def test_missing_depth_still_gives_the_mask(lisa, client):
 def test_depth_too_far_away_in_time_is_not_used(lisa, client):
     client.connect()
     late = client.header(shift=0.3)
-    ready(lisa, client, depth=conversions.to_image(late, depth_picture(), "16UC1"))
+    ready(lisa, client, depth=messages.to_image(late, depth_picture(), "16UC1"))
     result = client.ask("the red box")
     assert result.status == Result.NO_DEPTH and "sync_tolerance" in result.message
     good_again(lisa, client)
@@ -165,7 +165,7 @@ def test_a_query_longer_than_the_models_context_is_rejected(make_node, client, m
 
 def test_wrong_encoding(lisa, client):
     header = client.header()
-    ready(lisa, client, header=header, color=conversions.to_image(header, depth_picture(), "16UC1"))
+    ready(lisa, client, header=header, color=messages.to_image(header, depth_picture(), "16UC1"))
     result = client.ask("the red box")
     assert result.status == Result.FAILED and "16UC1" in result.message and "/color/image_raw" in result.message
     good_again(lisa, client)
@@ -173,7 +173,7 @@ def test_wrong_encoding(lisa, client):
 
 def test_truncated_image(lisa, client):
     header = client.header()
-    color = conversions.to_image(header, red_box_picture(), "rgb8")
+    color = messages.to_image(header, red_box_picture(), "rgb8")
     color.data = color.data[: len(color.data) // 2]
     ready(lisa, client, header=header, color=color)
     result = client.ask("the red box")
@@ -186,7 +186,7 @@ def test_truncated_image(lisa, client):
     [
         (CameraInfo(width=WIDTH, height=HEIGHT), "not calibrated"),
         (CameraInfo(), "not calibrated"),
-        (conversions.to_camera_info(CameraInfo().header, Camera(500.0, 500.0, 320.0, 240.0, 640, 480)), "640x480"),
+        (messages.to_camera_info(CameraInfo().header, Camera(500.0, 500.0, 320.0, 240.0, 640, 480)), "640x480"),
     ],
     ids=["zeros", "empty", "other size"],
 )
@@ -200,12 +200,12 @@ def test_unusable_camera_info_gives_the_mask_and_the_reason(lisa, client, info, 
 
 def test_wrong_depth_encoding_and_other_view(lisa, client):
     header = client.header()
-    ready(lisa, client, header=header, depth=conversions.to_image(header, np.zeros((HEIGHT, WIDTH), np.uint8), "mono8"))
+    ready(lisa, client, header=header, depth=messages.to_image(header, np.zeros((HEIGHT, WIDTH), np.uint8), "mono8"))
     result = client.ask("the red box")
     assert result.status == Result.NO_DEPTH and "mono8" in result.message
     header = client.header()
     ready(
-        lisa, client, header=header, depth=conversions.to_image(header, np.full((100, 400), 1000, np.uint16), "16UC1")
+        lisa, client, header=header, depth=messages.to_image(header, np.full((100, 400), 1000, np.uint16), "16UC1")
     )
     result = client.ask("the red box")
     assert result.status == Result.NO_DEPTH and "400x100" in result.message

@@ -19,7 +19,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from lisa_ros.node import conversions
+from lisa_ros.node import conversions, messages
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ def test_a_goal_goes_on_from_the_newest_chat(lisa, client, goals):
     show_frame(lisa, client)
     first, _ = chat(client, goals, "the red box")
     header = client.header(shift=1.0)
-    black = conversions.to_image(header, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
+    black = messages.to_image(header, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
     client.show(header=header, color=black)
     client.until(lambda: lisa.frames() > 1)
     client.settle()
-    for messages in client.outputs.values():
-        messages.clear()
+    for received in client.outputs.values():
+        received.clear()
     second, _ = chat(client, goals, "show it again", continues=first.request_id, mode="", max_age=0.001)
     assert second.status == Result.FOUND and second.header == first.header
     assert client.output("mask").header == first.header
@@ -217,9 +217,9 @@ def conversions_string(text):
 def image_request(query="the red box", **changes):
     header = Header(frame_id="phone")
     fields = {
-        "color": conversions.to_image(header, red_box_picture(), "rgb8"),
-        "depth": conversions.to_image(header, depth_picture(), "16UC1"),
-        "camera_info": conversions.to_camera_info(header, CAMERA),
+        "color": messages.to_image(header, red_box_picture(), "rgb8"),
+        "depth": messages.to_image(header, depth_picture(), "16UC1"),
+        "camera_info": messages.to_camera_info(header, CAMERA),
     }
     return SegmentImage.Request(query=query, **(fields | changes))
 

@@ -57,7 +57,7 @@ def test_the_contract_of_result_json(files, engine, capsys):
     assert (found["query"], found["answer"], found["status"]) == ("the red square", "[SEG].", "FOUND")
     assert found["target_probability"] == pytest.approx(0.9)
     assert found["input_ids"] == [1, 2, 3]
-    assert found["timings"]["language"] == 0.01 and found["timings"]["lift"] > 0
+    assert found["timings"]["language"] > 0 and found["timings"]["lift"] > 0
     (instance,) = found["instances"]
     mask = cv2.imread(str(files / "out" / instance["mask"]), cv2.IMREAD_UNCHANGED)
     assert instance["mask"] == "mask_0_0.png" and mask.shape == (48, 64) and set(np.unique(mask)) == {0, 255}

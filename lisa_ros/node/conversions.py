@@ -14,6 +14,10 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros.geometry import Camera
+from lisa_ros.node.encoded_images import ConversionError, check_size, decode_color, decode_depth
+
+MAX_PIXELS = 25_000_000
+"""Images with more pixels are refused unless the caller allows them (parameter max_image_pixels)."""
 
 ENCODINGS = {  # encoding -> (numpy type, channels)
     "rgb8": (np.uint8, 3),
@@ -34,10 +38,6 @@ _TO_RGB = {
     "8UC1": cv2.COLOR_GRAY2RGB,
 }
 _DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
-
-
-class ConversionError(ValueError):
-    """A message holds something that cannot be used; the text says what."""
 
 
 # ---- time ----
@@ -65,62 +65,55 @@ def serialized_stamp_ns(serialized: bytes) -> int:
 
 
 # ---- images in ----
-def image_array(message: Image) -> np.ndarray:
+def image_array(message: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels as they are: [H,W] or [H,W,C] in the encoding's type and native byte order; any row step."""
     if message.encoding not in ENCODINGS:
         raise ConversionError(f'encoding "{message.encoding}" is not supported; use one of {", ".join(ENCODINGS)}')
     dtype, channels = ENCODINGS[message.encoding]
     dtype = np.dtype(dtype)
     height, width, step = message.height, message.width, message.step
+    check_size(width, height, max_pixels)
     row = width * channels * dtype.itemsize
-    if height == 0 or width == 0:
-        raise ConversionError(f"the image is {width}x{height} pixels")
     if step < row:
         raise ConversionError(f"step is {step} bytes, but a row of {width} {message.encoding} pixels takes {row}")
-    data = np.frombuffer(message.data, np.uint8)
-    if len(data) < step * (height - 1) + row:
+    if len(message.data) < step * (height - 1) + row:  # the last row may come without padding
         raise ConversionError(
-            f"the image data is truncated: {len(data)} bytes for {width}x{height} {message.encoding}, step {step}"
+            f"the image data is truncated: {len(message.data)} bytes "
+            f"for {width}x{height} {message.encoding}, step {step}"
         )
-    if len(data) < step * height:  # the last row may come without padding
-        data = np.concatenate([data, np.zeros(step * height - len(data), np.uint8)])
-    rows = data[: step * height].reshape(height, step)[:, :row]
+    rows = np.ndarray((height, row), np.uint8, message.data, strides=(step, 1))
     pixels = np.ascontiguousarray(rows).view(dtype)
     if bool(message.is_bigendian) != (sys.byteorder == "big") and dtype.itemsize > 1:
         pixels = pixels.byteswap()
     return pixels if channels == 1 else pixels.reshape(height, width, channels)
 
 
-def color_image(message: Image | CompressedImage) -> np.ndarray:
+def color_image(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """uint8 [H,W,3] RGB of a raw or compressed colour image."""
     if isinstance(message, CompressedImage):
-        return _decoded(message)
+        return decode_color(bytes(message.data), message.format, max_pixels)
     if message.encoding not in _TO_RGB and message.encoding != "rgb8":
         names = ", ".join(["rgb8", *_TO_RGB])
         raise ConversionError(
             f'encoding "{message.encoding}" is no colour image that is understood; use one of {names}'
         )
-    pixels = image_array(message)
+    pixels = image_array(message, max_pixels)
     return pixels if message.encoding == "rgb8" else cv2.cvtColor(pixels, _TO_RGB[message.encoding])
 
 
-def _decoded(message: CompressedImage) -> np.ndarray:
-    data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if pixels is None:
-        raise ConversionError(
-            f'the compressed image (format "{message.format}", {len(data)} bytes) is not a readable JPEG or PNG'
-        )
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+def depth_image(message: Image | CompressedImage, depth_scale: float, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """float32 [h,w] metres, 0 = no depth, of a raw or compressedDepth image.
 
-
-def depth_image(message: Image, depth_scale: float) -> np.ndarray:
-    """float32 [h,w] metres, 0 = no depth. depth_scale: metres of one unit of a 16-bit image; 32FC1 is metres already."""
-    if message.encoding not in _DEPTH_ENCODINGS:
+    depth_scale: metres of one unit of a 16-bit image; 32FC1 is metres already.
+    """
+    if isinstance(message, CompressedImage):
+        pixels = decode_depth(bytes(message.data), message.format, max_pixels)
+    elif message.encoding in _DEPTH_ENCODINGS:
+        pixels = image_array(message, max_pixels)
+    else:
         raise ConversionError(
             f'encoding "{message.encoding}" is no depth image; use 16UC1 (millimetres) or 32FC1 (metres)'
         )
-    pixels = image_array(message)
     if pixels.dtype == np.uint16:
         return pixels.astype(np.float32) * np.float32(depth_scale)
     return np.where(np.isfinite(pixels) & (pixels > 0), pixels, np.float32(0))

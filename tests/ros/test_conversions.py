@@ -60,6 +60,34 @@ def test_depth_in_both_units_and_byte_orders(pad, big):
     assert np.array_equal(metres, np.array([[0, 1.5, 0], [0, 0, 10.25]], np.float32))
 
 
+def test_compressed_depth_becomes_metres():
+    millimetres = np.array([[0, 1500], [65535, 10]], np.uint16)
+    png = bytes(12) + cv2.imencode(".png", millimetres)[1].tobytes()
+    sent = CompressedImage(format="16UC1; compressedDepth png", data=array.array("B", png))
+    metres = conversions.depth_image(sent, 0.001)
+    assert metres.dtype == np.float32 and np.allclose(metres, millimetres / 1000)
+    sent.data = sent.data[:30]
+    with pytest.raises(ConversionError, match="16UC1; compressedDepth png"):
+        conversions.depth_image(sent, 0.001)
+
+
+def test_images_above_the_limit_are_refused():
+    assert conversions.color_image(message(RGB, "rgb8"), 35).shape == RGB.shape
+    for read in (
+        lambda: conversions.color_image(message(RGB, "rgb8"), 34),
+        lambda: conversions.depth_image(message(RGB[:, :, 0].astype(np.uint16), "16UC1"), 0.001, 34),
+        lambda: conversions.color_image(CompressedImage(data=cv2.imencode(".png", RGB)[1].tobytes()), 34),
+    ):
+        with pytest.raises(ConversionError, match="5x7 pixels; max_image_pixels is 34"):
+            read()
+
+
+def test_a_huge_step_of_a_single_row_costs_no_memory():
+    row = message(RGB[:1], "rgb8")
+    row.step = 4_000_000_000
+    assert np.array_equal(conversions.color_image(row), RGB[:1])
+
+
 def test_last_row_may_lack_its_padding():
     padded = message(RGB, "rgb8", pad=3)
     padded.data = padded.data[:-3]

@@ -5,6 +5,7 @@ same defaults.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ START = "at start only"
 
 _TYPE_NAMES = {
     str: "text",
+    list: "a list of texts",
     bool: "true or false",
     int: "an integer",
     float: "a number with a decimal point (1.0, not 1)",
@@ -63,6 +65,8 @@ class Declared:
         """Why a value is refused; empty when it is fine."""
         if type(value) is not type(self.default):
             return f"parameter {self.name} must be {_TYPE_NAMES[type(self.default)]}, got {value!r}"
+        if isinstance(value, list):
+            return _names_complaint(self.name, value)
         if self.optional and value == "":
             return ""
         if self.choices and value not in self.choices:
@@ -76,6 +80,18 @@ class Declared:
     def _allowed(self) -> tuple[str, ...]:
         """The choices as a person reads them."""
         return (*self.choices, '""') if self.optional else self.choices
+
+
+def _names_complaint(parameter: str, names: list[str]) -> str:
+    """Why a list of names for topics is refused; empty when it is fine."""
+    if names == [""]:
+        return ""
+    bad = [name for name in names if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)]
+    if not names or bad:
+        return f'parameter {parameter} must be [""] or names of letters, digits and _, got {names}'
+    if len(set(names)) < len(names):
+        return f"parameter {parameter} names one twice: {names}"
+    return ""
 
 
 LOAD_OPTIONS = ("device", "dtype", "vision_tower", "conversation", "quantization", "clip_fit", "compile")
@@ -139,6 +155,35 @@ PARAMETERS = (
     ),
     Declared("max_new_tokens", 64, "Longest answer in chat mode [tokens]; what is longer is cut off.", 1, 4096),
     Declared(
+        "query_policy",
+        "newest",
+        "What a new query does to others. newest: one that waits ends as CANCELLED; preempt: also the one that runs; "
+        "fifo: all wait in line.",
+        choices=("newest", "preempt", "fifo"),
+    ),
+    Declared("queue_size", 20, "Queries that may wait with fifo; more are REJECTED.", 1, 10_000),
+    Declared("max_query_rate", 0.0, "More queries than this are REJECTED [1/s]; 0 = no limit.", 0.0, 1e6),
+    Declared(
+        "standing_query",
+        "",
+        "A query that is answered again for each new frame of the first camera; empty: none.",
+        optional=True,
+    ),
+    Declared(
+        "engine_timeout",
+        120.0,
+        "The model is started again, and its query FAILED, when it gives no sign of life for so long [s]; 0 = never.",
+        0.0,
+        86_400.0,
+    ),
+    Declared(
+        "cameras",
+        [""],
+        'Names of the cameras. One without a name ("") has its topics at color/image_raw, ...; one called wrist at '
+        "wrist/color/image_raw, ..., and its outputs at ~/wrist/mask, ...",
+        changes=UNCONFIGURED,
+    ),
+    Declared(
         "color_transport",
         "raw",
         "Colour input: raw (color/image_raw) or compressed (color/image_raw/compressed, JPEG or PNG).",
@@ -161,12 +206,33 @@ PARAMETERS = (
         60.0,
     ),
     Declared("max_age", 0.0, "Frames older than this are refused with NO_FRAME [s]; 0 = any age.", 0.0, 1e9),
+    Declared(
+        "target_frame",
+        "",
+        "Frame of points and boxes, by TF at the stamp of the image; empty: optical frame of the colour camera.",
+        optional=True,
+    ),
+    Declared(
+        "transform_timeout",
+        0.2,
+        "How long an answer waits for a transform that is not there yet [s].",
+        0.0,
+        10.0,
+    ),
     Declared("max_query_length", 1000, "Longer queries are REJECTED [characters].", 1, 100_000),
     Declared("depth_scale", 0.001, "Metres of one unit of a 16-bit depth image.", 1e-6, 1.0),
     Declared("min_depth", 0.1, "Nearer depth is ignored [m].", 0.0, 100.0),
     Declared("max_depth", 10.0, "Farther depth is ignored [m].", 0.0, 1000.0),
     Declared("remove_flying_pixels", True, "Drop depth at object edges where the sensor mixed front and back."),
     Declared("largest_cluster", True, "Keep only the largest connected part of each instance in 3D."),
+    Declared(
+        "split",
+        "seg",
+        "What an instance is. seg: one [SEG] of the model; cluster: one connected part in 3D.",
+        choices=("seg", "cluster"),
+    ),
+    Declared("background_margin", 0.03, "Distance that the background cloud keeps from the target [m].", 0.0, 1.0),
+    Declared("background_voxel", 0.02, "Edge of the voxels that thin the background cloud [m]; 0 = all.", 0.0, 1.0),
     Declared("input_timeout", 3.0, "Warn when an input topic has been silent for this long [s].", 0.1, 3600.0),
 )
 

@@ -60,6 +60,10 @@ def test_bad_changes_are_refused(lisa, name, value, says):
         ("quantization", "", 'parameter quantization must be one of none, 8bit, 4bit, got ""'),
         ("clip_fit", "stretch", 'parameter clip_fit must be one of crop, pad, "", got "stretch"'),
         ("max_new_tokens", 0, "max_new_tokens"),
+        ("cameras", ["front", "front"], "parameter cameras names one twice"),
+        ("cameras", ["front", ""], "parameter cameras must be"),
+        ("cameras", ["a/b"], "parameter cameras must be"),
+        ("cameras", "front", "parameter cameras must be a list of texts"),
     ],
 )
 def test_bad_start_values_are_refused(make_node, name, value, says):

@@ -169,7 +169,7 @@ class Running:
 
     def frames(self) -> int:
         """Colour messages in the buffer."""
-        return len(self.node._inputs and self.node._answering.buffer._colors or ())
+        return len(self.node._inputs and self.node._answering.buffer or ())
 
     def close(self) -> None:
         self.engine.release.set()

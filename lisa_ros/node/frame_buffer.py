@@ -88,7 +88,7 @@ class FrameBuffer:
         self._jumped: tuple[_Stream | None, float] = (None, 0.0)  # the topic that the other one has still to follow
         self._changed = threading.Condition()
 
-    def __len__(self) -> int:
+    def frames(self) -> int:
         """Colour images that are kept."""
         return len(self._colors.messages)
 

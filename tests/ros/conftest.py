@@ -169,7 +169,7 @@ class Running:
 
     def frames(self) -> int:
         """Colour messages in the buffer."""
-        return len(self.node._inputs and self.node._answering.buffer or ())
+        return self.node._answering.buffer.frames() if self.node._inputs else 0
 
     def close(self) -> None:
         self.engine.release.set()

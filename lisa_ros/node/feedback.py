@@ -28,7 +28,7 @@ class Feedback:
     ) -> None:
         self._publish, self._request_id, self._clock = publish, request_id, clock
         self._begun = clock()
-        self._stage, self._answer = "", ""
+        self._stage, self._answer, self._frames = "", "", 0
         self._told = ""
         self._quiet_until = self._begun
         self._closed = False
@@ -48,6 +48,12 @@ class Feedback:
             if self._clock() >= self._quiet_until:
                 self._tell_rest()
 
+    def count(self, frames: int) -> None:
+        """A standing query has been answered for so many frames."""
+        with self._lock:
+            self._frames = frames
+            self._tell()
+
     def close(self) -> None:
         """The request has ended: what was not told yet, and then nothing more."""
         with self._lock:
@@ -64,5 +70,11 @@ class Feedback:
             return
         seconds = self._clock() - self._begun
         self._publish(
-            Segment.Feedback(request_id=self._request_id, stage=self._stage, answer=self._answer, seconds=seconds)
+            Segment.Feedback(
+                request_id=self._request_id,
+                stage=self._stage,
+                answer=self._answer,
+                seconds=seconds,
+                frames=self._frames,
+            )
         )

@@ -10,19 +10,20 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.clock import JumpThreshold
-from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 
+from lisa_ros.engine.isolation import IsolatedEngine
 from lisa_ros.node.answering import Answering
-from lisa_ros.node.frame_buffer import FrameBuffer
-from lisa_ros.node.inputs import Inputs
+from lisa_ros.node.camera_port import CameraPort
+from lisa_ros.node.diagnostics import Diagnostics, Tally
 from lisa_ros.node.parameters import Parameters
-from lisa_ros.node.publishers import Publishers, overridable
+from lisa_ros.node.publishers import ResultPublisher, overridable
 from lisa_ros.node.requests import Request, Requests
 from lisa_ros.node.servers import Servers
+from lisa_ros.node.transforms import open_transforms
+from lisa_ros.perception import Status
 
 EngineFactory = Callable[..., Any]
 """Called as Engine.load is, factory(model, device=..., dtype=..., further options that were set); returns an Engine or
@@ -43,10 +44,8 @@ SUCCESS, FAILURE, ERROR = (
 
 
 def load_engine(model: str, **options: Any) -> Any:
-    """The real engine; imports torch, so only when called."""
-    from lisa_ros.engine import Engine
-
-    return Engine.load(model, **options)
+    """The real engine, in a process of its own: whatever happens to it, the node stays up."""
+    return IsolatedEngine("lisa_ros.engine:Engine.load", model, **options)
 
 
 def transition(callback: Callable) -> Callable:
@@ -64,20 +63,22 @@ def transition(callback: Callable) -> Callable:
 
 
 class LisaNode(LifecycleNode):
-    """Answers queries about the newest frame of one RGB-D camera."""
+    """Answers queries about the newest frames of one or several RGB-D cameras."""
 
     def __init__(self, *, engine_factory: EngineFactory = load_engine, **node_options: Any) -> None:
         super().__init__("lisa", **node_options)
         self._engine_factory = engine_factory
         self._answering: Answering | None = None
-        self._output_topics: Publishers | None = None
+        self._cameras: list[CameraPort] = []
+        self._result_publisher: ResultPublisher | None = None
         self._servers: Servers | None = None
         self._requests: Requests | None = None
-        self._inputs: Inputs | None = None
-        self._query_subscription = None
-        self._jump_handle = None
-        self.parameters = Parameters(self, self.state_label)
+        self._standing: Request | None = None
+        self._query_subscriptions: list[Subscription] = []
+        self._tally = Tally()
+        self.parameters = Parameters(self, self.state_label, on_change=self._on_parameters)
         self._warn_about_unknown_parameters()
+        self._diagnostics = Diagnostics(self, ...)
 
     def state_label(self) -> str:
         """The lifecycle state: unconfigured, inactive, active, ..."""
@@ -95,26 +96,45 @@ class LisaNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
             self.get_logger().fatal(f'model "{model}" cannot be loaded: {error}')
             return FAILURE
-        self._output_topics = Publishers(self)
-        self._answering = Answering(engine, self.parameters, self._output_topics, self._now_ns, self.get_logger())
+        self._cameras = [CameraPort(self, self.parameters, name) for name in self.parameters["cameras"]]
+        self._result_publisher = ResultPublisher(self)
+        self._answering = Answering(
+            engine,
+            self.parameters,
+            self._cameras,
+            self._result_publisher,
+            self._tally,
+            self._now_ns,
+            self.get_logger(),
+        )
+        self._set_engine_timeout()
         self._servers = Servers(self, self._submit, self._cancel)
         self.get_logger().info(f"model {engine.name} loaded on {engine.device}, {engine.dtype}")
         return SUCCESS
 
     @transition
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open camera topics and queries."""
-        buffer = FrameBuffer(self.parameters["buffer_size"])
-        self._inputs = Inputs(self, self.parameters, buffer)
-        self._answering.buffer, self._answering.inputs = buffer, self._inputs
-        jump_back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
-        self._jump_handle = self.get_clock().create_jump_callback(jump_back, post_callback=lambda jump: buffer.clear())
-        self._requests = Requests(self._answering.answer, self._answering.conclude, self._answering.fail)
-        self._query_subscription = self.create_subscription(
-            String, "~/query", self._on_query, QoSProfile(depth=QUERY_DEPTH), qos_overriding_options=overridable()
+        """Open camera topics, transforms and queries."""
+        for camera in self._cameras:
+            camera.open()
+        self._answering.transforms = open_transforms(self)
+        self._requests = Requests(
+            self._answering.answer,
+            self._answering.next_frame,
+            self._answering.end,
+            self._answering.fail,
+            policy=lambda: self.parameters["query_policy"],
+            queue_size=lambda: self.parameters["queue_size"],
+            max_rate=lambda: self.parameters["max_query_rate"],
         )
-        topics = f"{self._inputs.color_topic}, {self._inputs.depth_topic}, {self._inputs.camera_info_topic}"
-        self.get_logger().info(f"ready: queries on {self._query_subscription.topic_name}, frames from {topics}")
+        self._listen("~/query", "")
+        for camera in filter(None, self.parameters["cameras"]):
+            self._listen(f"~/{camera}/query", camera)
+        for topic, camera in zip(self._query_subscriptions[-len(self._cameras) :], self._cameras):
+            inputs = camera.inputs
+            frames = f"{inputs.color_topic}, {inputs.depth_topic}, {inputs.camera_info_topic}"
+            self.get_logger().info(f"ready: queries on {topic.topic_name}, frames from {frames}")
+        self._stand()
         return SUCCESS
 
     @transition
@@ -145,22 +165,35 @@ class LisaNode(LifecycleNode):
         return SUCCESS
 
     def close(self) -> None:
-        """End all requests, close the inputs and free the model, in whatever state the node is. Publishes the last
-        results.
-        """
+        """End all requests and close the inputs, in whatever state the node is. Publishes the last results."""
         self._close_inputs("the node was stopped")
+
+    def free(self) -> None:
+        """End the model's process. The last thing before the node is destroyed."""
+        self._free()
 
     def busy(self) -> bool:
         """Whether a client of action or service still waits for its (already decided) answer to be sent."""
         return self._servers is not None and self._servers.busy()
 
     # ---- requests ----
-    def _on_query(self, message: String) -> None:
-        self._submit(Request(message.data))
+    def _listen(self, topic: str, camera: str) -> None:
+        """Queries for a camera ("" = the first one)."""
+        self._query_subscriptions.append(
+            self.create_subscription(
+                String,
+                topic,
+                lambda message: self._submit(Request(message.data, camera=camera)),
+                QoSProfile(depth=QUERY_DEPTH),
+                qos_overriding_options=overridable(),
+            )
+        )
 
     def _submit(self, request: Request) -> None:
         if self._requests is None:
-            self._answering.conclude(request, "the node is not active")
+            self._answering.end(request, Status.CANCELLED, "the node is not active")
+        elif refusal := self._answering.refusal(request):
+            self._answering.end(request, Status.REJECTED, refusal)
         else:
             self._requests.submit(request)
 
@@ -168,24 +201,42 @@ class LisaNode(LifecycleNode):
         if self._requests is not None:
             self._requests.cancel(request, reason)
 
+    def _stand(self) -> None:
+        """Follow the parameter `standing_query`."""
+        text = self.parameters["standing_query"]
+        if self._standing is not None and text != self._standing.query:
+            self._cancel(self._standing, "the parameter standing_query was changed")
+            self._standing = None
+        if self._standing is None and text and self._requests is not None:
+            self._standing = Request(text, standing=True)
+            self._submit(self._standing)
+
+    def _on_parameters(self, names: set[str]) -> None:
+        """Some parameters have new values."""
+        if "standing_query" in names:
+            self._stand()
+        if "engine_timeout" in names:
+            self._set_engine_timeout()
+
+    def _set_engine_timeout(self) -> None:
+        if self._answering is not None:
+            self._answering.engine.timeout = self.parameters["engine_timeout"]
+
     # ---- parts ----
     def _close_inputs(self, reason: str) -> None:
-        if self._query_subscription is not None:
-            self.destroy_subscription(self._query_subscription)
-            self._query_subscription = None
-        requests, self._requests = self._requests, None
+        for subscription in self._query_subscriptions:
+            self.destroy_subscription(subscription)
+        self._query_subscriptions.clear()
+        requests, self._requests, self._standing = self._requests, None, None
         if requests is not None and not requests.close(reason, timeout=STOP_SECONDS):
             self.get_logger().warning(
                 f"the model is still busy after {STOP_SECONDS:g} s; its query was ended without it"
             )
-        if self._jump_handle is not None:
-            self._jump_handle.unregister()
-            self._jump_handle = None
-        if self._inputs is not None:
-            self._inputs.close()
-            self._inputs = None
-        if self._answering is not None:
-            self._answering.inputs = self._answering.buffer = None
+        for camera in self._cameras:
+            camera.close()
+        if self._answering is not None and self._answering.transforms is not None:
+            self._answering.transforms.close()
+            self._answering.transforms = None
 
     def _free(self) -> None:
         if self._servers is not None:
@@ -195,13 +246,15 @@ class LisaNode(LifecycleNode):
             engine = self._answering.engine
             self._answering.forget()
             self._answering = None
-            if callable(getattr(engine, "close", None)):
-                engine.close()
+            engine.close()
             del engine
             gc.collect()
-        if self._output_topics is not None:
-            self._output_topics.destroy()
-            self._output_topics = None
+        for camera in self._cameras:
+            camera.destroy()
+        self._cameras = []
+        if self._result_publisher is not None:
+            self._result_publisher.destroy()
+            self._result_publisher = None
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -52,6 +52,7 @@ def _run(engine_factory: EngineFactory) -> int:
         while node.busy() and time.monotonic() < end:
             time.sleep(0.01)  # the executor sends the last answers of action and service
         spinning.stop()
+        node.free()
         node.destroy_node()
 
 

@@ -240,14 +240,17 @@ PARAMETERS = (
 class Parameters:
     """The declared parameters of a node. Values are read as `parameters["name"]`, from any thread."""
 
-    def __init__(self, node: Node, phase: Callable[[], str]) -> None:
+    def __init__(
+        self, node: Node, phase: Callable[[], str], on_change: Callable[[set[str]], None] = lambda names: None
+    ) -> None:
         """Declare everything; raises ParameterError for a bad start value.
 
-        phase: the lifecycle state's label, asked when a parameter is about to change.
+        phase: the lifecycle state's label, asked when a parameter is about to change. on_change: called with the names
+        of those that have changed.
         """
         self._declared = {declared.name: declared for declared in PARAMETERS}
         self._values: dict[str, Any] = {}
-        self._phase = phase
+        self._phase, self._on_change = phase, on_change
         for declared in PARAMETERS:
             try:
                 value = node.declare_parameter(declared.name, declared.default, declared.descriptor()).value
@@ -302,7 +305,9 @@ class Parameters:
         return f"parameter {declared.name} can only change {declared.changes}; the node is {phase}"
 
     def _take(self, changed: Sequence[Parameter]) -> None:
-        self._values |= {parameter.name: parameter.value for parameter in changed if parameter.name in self._declared}
+        taken = {parameter.name: parameter.value for parameter in changed if parameter.name in self._declared}
+        self._values |= taken
+        self._on_change(set(taken))
 
 
 def _depth_range_complaint(values: dict[str, Any]) -> str:

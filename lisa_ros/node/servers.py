@@ -52,7 +52,16 @@ class Servers:
 
     async def _run_goal(self, goal: ServerGoalHandle) -> Segment.Result:
         key, done, wish = bytes(goal.goal_id.uuid), Future(), goal.request
-        request = Request(wish.query, wish.mode, wish.max_age, wish.target_frame, continues=wish.continues)
+        request = Request(
+            wish.query,
+            wish.mode,
+            wish.max_age,
+            wish.target_frame,
+            wish.camera,
+            continues=wish.continues,
+            background=wish.want_background,
+            standing=wish.standing,
+        )
         feedback, wake = Feedback(goal.publish_feedback, request.id), self._waker(done)
 
         def end(reply: Reply) -> None:
@@ -60,6 +69,7 @@ class Servers:
             wake(reply)
 
         request.on_stage, request.on_text, request.on_end = feedback.begin, feedback.write, end
+        request.on_frame = feedback.count
         if goal.is_cancel_requested:
             request.cancel("cancelled by the client")
         self._goals[key] = request

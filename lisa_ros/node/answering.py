@@ -201,7 +201,7 @@ class Answering:
             return self._conversation.seen
         if request.image is not None:
             try:
-                color = conversions.color_image(request.image.color)
+                color = conversions.color_image(request.image.color, self._parameters["max_image_pixels"])
             except ConversionError as error:
                 raise Refused(Status.REJECTED, f"color: {error}") from error
             has_depth, has_camera = len(request.image.depth.data) > 0, any(request.image.camera_info.k)
@@ -237,12 +237,12 @@ class Answering:
             )
         try:
             message = deserialize_message(pair.color.message, inputs.color_type)
-            color = conversions.color_image(message)
+            color = conversions.color_image(message, parameters["max_image_pixels"])
         except ConversionError as error:
             raise Refused(Status.FAILED, f"{inputs.color_topic}: {error}") from error
         depth: Image | str = self._why_no_depth(pair, inputs, tolerance)
         if pair.depth is not None:
-            depth = deserialize_message(pair.depth.message, Image)
+            depth = deserialize_message(pair.depth.message, inputs.depth_type)
         camera_info: CameraInfo | str = f"no message has arrived on {inputs.camera_info_topic}"
         if pair.camera_info is not None:
             camera_info = deserialize_message(pair.camera_info.message, CameraInfo)
@@ -279,7 +279,8 @@ class Answering:
             missing.append(depth)
         else:
             try:
-                pixels = conversions.depth_image(depth, self._parameters["depth_scale"])
+                limits = self._parameters["depth_scale"], self._parameters["max_image_pixels"]
+                pixels = conversions.depth_image(depth, *limits)
                 Frame(color, depth=pixels)
             except ValueError as error:
                 missing.append(f"{names['depth']}: {error}")

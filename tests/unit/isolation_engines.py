@@ -1,4 +1,4 @@
-"""Engines that misbehave on command, for tests of the engine's own process. That process imports this module by name."""
+"""Engines that misbehave on command, for tests of the engine's own process, which imports this module by name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class AcceleratorError(RuntimeError):
 
 
 class ObedientEngine(ColorEngine):
-    """Finds colours as ColorEngine does, and does what words in the query say first. ``notes``: a folder where it leaves
-    a file when a query has begun, so that a test can act in the middle of it.
+    """Finds colours as ColorEngine does, and does what words in the query say first.
+
+    notes: a folder where it leaves a file when a query has begun, so that a test can act in the middle of it.
     """
 
     def __init__(self, notes: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The engine in a process of its own: same answers, same refusals, and whatever happens to the process, the next query works.
+"""The engine in a process of its own: same answers, same refusals, and whatever happens to it, the next query works.
 
 Real processes throughout; the engines in them are those of isolation_engines.py, and once the embedded model.
 """
@@ -548,7 +548,7 @@ def test_shared_memory_has_no_name_that_could_be_left(engine):
 
 def test_fifty_engines_leave_nothing_behind(make):
     def held():
-        children = [Path(f"/proc/self/task/{task}/children").read_text().split() for task in os.listdir("/proc/self/task")]
+        children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
         return len(os.listdir("/proc/self/fd")), sum(map(len, children)), threading.active_count()
 
     def cycle(number):

@@ -1,4 +1,4 @@
-"""The engine in a process of its own: what kills it does not kill who asks. Imports no torch; Linux only (memfd, prctl).
+"""The engine in a process of its own: what kills it does not kill who asks. No torch on this side. Linux only.
 
     isolated.py   IsolatedEngine: the engine's interface, every call numbered and sent to the process
     keeper.py     starts the process, notices its end, starts it again

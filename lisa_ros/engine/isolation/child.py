@@ -1,11 +1,11 @@
 """The process of an isolated engine: load, then answer one call after the other until the parent closes or is gone.
 
-Messages over the private pipe, pickled. That is no open door: the pipe has no name, its two ends belong to a process and
-the child it started from the same code as the same user, and who can write into either can do worse already.
+Messages over the private pipe, pickled. That is no open door: the pipe has no name, its two ends belong to a process
+and the child it started from the same code as the same user, and who can write into either can do worse already.
 
-    parent -> child   (factory, model, options), once; then (number, freed frames, method, arguments) per call, None = end
-    child -> parent   (0, "loaded", attributes); (number, "text", (index, text)) ...; (number, "answer", (result, memory))
-                      or (number, "error", (kind, text, fatal))
+    parent -> child   (factory, model, options), once; (number, freed frames, method, arguments) per call; None = end
+    child -> parent   (0, "loaded", attributes), once; per call any number of (number, "text", (index, text)), then
+                      (number, "answer", (result, memory)) or (number, "error", (kind, text, fatal))
 """
 
 from __future__ import annotations

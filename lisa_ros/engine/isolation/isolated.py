@@ -42,16 +42,16 @@ class IsolatedFrame:
 
 
 class IsolatedEngine:
-    """An engine in a process of its own, with the interface of ``lisa_ros.engine.Engine``. Any number of threads may use
-    it; their calls wait for each other.
+    """An engine in a process of its own, with the interface of ``lisa_ros.engine.Engine``. Any number of threads may
+    use it; their calls wait for each other.
 
-    The process ends with this object, with ``close``, and with this process, also when that is killed. When the engine's
-    process ends before, it is started again in the background, and frames encoded before are to be encoded again.
+    The process ends with this object, with ``close``, and with this process, also when that is killed. When it ends
+    before, it is started again in the background, and frames encoded until then are to be encoded again.
 
     Attributes:
         name, device, dtype: as the engine's. min_target_probability: the same, may be set.
-        timeout: seconds without a sign of life (an answer, or more text) after which a call ends with EngineTimeout; 0 =
-            wait for ever. May be set at any time. Loading and restarting do not count.
+        timeout: seconds without a sign of life (an answer, or more text) after which a call ends with EngineTimeout;
+            0 = wait for ever. May be set at any time. Loading and restarting do not count.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class IsolatedEngine:
         """Start the process and wait until it has loaded the model.
 
         Args:
-            factory: called there as ``Engine.load`` is, factory(model, **options). A function at the top of a module that
-                can be imported there by name (a script's own module cannot); its module should not import rclpy.
+            factory: called there as ``Engine.load`` is, factory(model, **options). A function at the top of a module
+                that can be imported there by name (a script's own module cannot); the module should not import rclpy.
             options: as ``Engine.load`` takes them.
 
         Raises:
@@ -109,8 +109,8 @@ class IsolatedEngine:
         return None if child is None else child.process.pid
 
     def memory(self) -> dict[str, int]:
-        """What the engine's process holds, in bytes: "resident", and "cuda_allocated" and "cuda_reserved" on a GPU (as of
-        the newest answer). Empty while there is no process. Waits for nothing.
+        """What the engine's process holds, in bytes: "resident", and on a GPU "cuda_allocated" and "cuda_reserved" (as
+        of the newest answer). Empty while there is no process. Waits for nothing.
         """
         child = self._keeper.child
         if child is None:
@@ -155,8 +155,8 @@ class IsolatedEngine:
         should_stop: Callable[[], bool] | None = None,
         **options: Any,
     ) -> list[Segmentation]:
-        """Answer queries about an encoded frame: ``Engine.ask`` tells what it takes. ``on_text`` and ``should_stop`` are
-        called here, in the calling thread.
+        """Answer queries about an encoded frame: ``Engine.ask`` tells what it takes. ``on_text`` and ``should_stop``
+        are called here, in the calling thread.
 
         Raises:
             QueryError, ValueError, Cancelled: as Engine.ask raises them.

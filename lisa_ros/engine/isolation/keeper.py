@@ -40,7 +40,7 @@ class Child:
     still read what the process said last.
 
     generation: 0 for the first process, 1 for the one after it, ... attributes: those of the engine in it.
-    device_memory: bytes by name, as of its newest answer. killed: it was us who ended it. ended: the process is no more.
+    device_memory: bytes by name, as of its newest answer. killed: it was us who ended it. ended: it is no more.
     """
 
     process: subprocess.Popen
@@ -93,8 +93,8 @@ class Keeper:
     """A thread that keeps one child alive from construction to ``end``.
 
     hello: the child's first message. areas: the memory it shares.
-    state: "loading", "ready", "restarting", "failed: ..." (the next call tries again) or "closed". restarts: how often the
-    process was started again.
+    state: "loading", "ready", "restarting", "failed: ..." (the next call tries again) or "closed". restarts: how often
+    the process was started again.
     """
 
     def __init__(self, hello: bytes, areas: Sequence[SharedArea]) -> None:
@@ -118,7 +118,8 @@ class Keeper:
         """The child that can be asked, once there is one; after a failed start this makes the next attempt.
 
         Raises:
-            EngineError, ValueError: the engine cannot be loaded, or was closed. Cancelled: ``should_stop`` returned True.
+            EngineError, ValueError: the engine cannot be loaded, or was closed.
+            Cancelled: ``should_stop`` returned True.
         """
         begun = self.restarts
         while True:
@@ -213,7 +214,7 @@ class Keeper:
         ours, theirs = Pipe()
         with theirs:
             descriptors = (theirs.fileno(), *(area.fd for area in self._areas))
-            # our own path, so that it finds what we find; not multiprocessing, which would import our main module: rclpy
+            # with our path, so that it finds what we find; multiprocessing would import our main module, and so rclpy
             code = (
                 f"import sys; sys.path[:] = {sys.path!r}; from lisa_ros.engine.isolation.child import main; "
                 f"main{(os.getpid(), *descriptors)!r}"

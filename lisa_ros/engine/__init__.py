@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lisa_ros.engine.models import EMBEDDED_MODEL, resolve_model
+import importlib
+
 from lisa_ros.engine.segmentation import Cancelled, QueryError, Segmentation
-from lisa_ros.model.config import CheckpointError
 
 __all__ = [
     "EMBEDDED_MODEL",
@@ -17,10 +17,16 @@ __all__ = [
     "resolve_model",
 ]
 
+_LATE = {
+    "EMBEDDED_MODEL": "lisa_ros.engine.models",
+    "CheckpointError": "lisa_ros.model.config",
+    "EncodedFrame": "lisa_ros.engine.engine",
+    "Engine": "lisa_ros.engine.engine",
+    "resolve_model": "lisa_ros.engine.models",
+}
 
-def __getattr__(name: str):  # Engine pulls in torch (seconds): only who uses it pays
-    if name in ("Engine", "EncodedFrame"):
-        from lisa_ros.engine import engine
 
-        return getattr(engine, name)
+def __getattr__(name: str):  # these pull in torch (seconds): only who uses one pays
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,14 @@ from lisa_ros.geometry.depth import depth_to_metres, resample
 from lisa_ros.geometry.frame import Frame
 from lisa_ros.geometry.lift import lift
 from lisa_ros.geometry.ply import read_ply, write_ply
+from lisa_ros.geometry.transform import RigidTransform
 
 __all__ = [
     "Camera",
     "Cloud",
     "Frame",
     "OrientedBox",
+    "RigidTransform",
     "depth_to_metres",
     "lift",
     "oriented_box",
@@ -20,3 +22,5 @@ __all__ = [
     "resample",
     "write_ply",
 ]
+
+background = scene = None

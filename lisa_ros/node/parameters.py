@@ -191,6 +191,14 @@ PARAMETERS = (
         changes=INACTIVE,
     ),
     Declared(
+        "depth_transport",
+        "raw",
+        "Depth input: raw (depth/image_raw) or compressed (depth/image_raw/compressedDepth, PNG or RVL).",
+        choices=("raw", "compressed"),
+        changes=INACTIVE,
+    ),
+    Declared("max_image_pixels", 25_000_000, "Images with more pixels are refused [pixels].", 1, 1_000_000_000),
+    Declared(
         "sync_tolerance",
         0.02,
         "Largest distance between the stamps of a colour and a depth image of one frame [s].",

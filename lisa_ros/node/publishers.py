@@ -43,17 +43,19 @@ class Outputs:
 class Publishers:
     """One publisher per output topic."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, camera: str = "") -> None:
         self._node = node
         self._all: list[Publisher] = []
-        self.mask = self._add(Image, "~/mask")
+        self.mask = self._add(Image, (f"~/{camera}/" if camera else "~/")+"mask")
         self.camera_info = self._add(CameraInfo, "~/camera_info")
         self.instances = self._add(Image, "~/instances")
         self.points = self._add(PointCloud2, "~/points")
         self.overlay = self._add(Image, "~/overlay")
         self.markers = self._add(MarkerArray, "~/markers")
-        self.result = self._add(SegmentationResult, "~/result", RESULT_DEPTH)
 
+    def wants_detections(self): return False
+    def wants_background(self): return False
+    def wants_scene(self): return False
     def wants_overlay(self) -> bool:
         """Whether somebody listens; drawing costs milliseconds."""
         return self.overlay.get_subscription_count() > 0
@@ -87,3 +89,11 @@ class Publishers:
         publisher = self._node.create_publisher(kind, topic, qos, qos_overriding_options=overridable())
         self._all.append(publisher)
         return publisher
+
+class ResultPublisher:
+    def __init__(self, node):
+        self._node=node
+        qos = QoSProfile(depth=RESULT_DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._p=node.create_publisher(SegmentationResult, "~/result", qos, qos_overriding_options=overridable())
+    def publish(self, m): self._p.publish(m)
+    def destroy(self): self._node.destroy_publisher(self._p)

@@ -169,7 +169,8 @@ class Running:
 
     def frames(self) -> int:
         """Colour messages in the buffer."""
-        return self.node._answering.buffer.frames() if self.node._inputs else 0
+        port = self.node._cameras[0]
+        return port.buffer.frames() if port.buffer is not None else 0
 
     def close(self) -> None:
         self.engine.release.set()

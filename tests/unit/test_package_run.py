@@ -31,7 +31,7 @@ def checkout(repository, tmp_path) -> Path:
     root.mkdir()
     for name in ("run", "CMakeLists.txt", "package.xml"):
         shutil.copy2(repository / name, root / name)
-    for name in ("requirements", "msg", "srv", "action", "launch", "config", "scripts"):
+    for name in ("requirements", "msg", "srv", "action", "interfaces", "launch", "config", "scripts"):
         shutil.copytree(repository / name, root / name)
     for name in ("lisa_ros", "scannet_tools"):
         (root / name).mkdir()
@@ -140,6 +140,40 @@ def test_set_up_once_then_again_only_when_something_changed(checkout):
         file.write("one-more\n")
     assert bash(checkout, FAKE_PIP + "ensure").returncode == 0
     assert calls.read_text().count("pip ") == first.count("pip ") and calls.read_text().endswith("build\n")
+
+
+def test_messages_that_the_wheels_lack_are_built_beside_the_package(checkout, sourced_ros):
+    ours = f"{checkout}/interfaces/tf2_msgs"
+    assert bash(checkout, "choose_ros; missing_interfaces").stdout.split() == [ours]
+
+    theirs = checkout / ".lisa/venv/share/tf2_msgs"
+    theirs.mkdir(parents=True)
+    assert bash(checkout, "choose_ros; missing_interfaces").stdout == "", "the wheels' own would be shadowed"
+    theirs.rmdir()
+
+    done = bash(checkout, "choose_ros; echo $mode; missing_interfaces", **sourced_ros)
+    assert done.stdout.split() == ["system"], "the distribution's own would be shadowed"
+
+
+def test_a_change_in_such_a_message_asks_for_a_build(checkout, sourced_ros):
+    code = 'choose_ros; mkdir -p "$state"; echo x >"$venv.stamp"; build_key'
+    wheels, system = bash(checkout, code).stdout, bash(checkout, code, **sourced_ros).stdout
+    with (checkout / "interfaces/tf2_msgs/msg/TFMessage.msg").open("a") as file:
+        file.write("# more\n")
+    assert bash(checkout, code).stdout != wheels
+    assert bash(checkout, code, **sourced_ros).stdout == system
+
+
+@pytest.mark.parametrize("also", [".", "src/lisa_ros/interfaces", "src/lisa_ros/*"])
+def test_colcon_sees_one_package(repository, tmp_path, also):
+    """In a user's workspace: its ROS has a tf2_msgs, ours must not come in between."""
+    pytest.importorskip("colcon_ros")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/lisa_ros").symlink_to(repository)
+    command = [sys.executable, "-m", "colcon", "--log-base", os.devnull, "list", "--names-only", "--base-paths", "src", also]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["lisa_ros"]
 
 
 def test_torch_from_another_index(checkout):

@@ -1,0 +1,93 @@
+"""What came in lately on an input topic: how often, how old, and how well the stamps of two topics fit together.
+
+A message costs one entry in a bounded queue; everything else is worked out when somebody asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_SECONDS = 5.0
+"""What "lately" means."""
+
+SETTLE_SECONDS = 0.25
+"""Colour images younger than this are not judged yet: their depth may be on its way."""
+
+_KEPT = 1000
+
+
+class Traffic:
+    """Arrivals on one topic. opened: time.monotonic() since when messages could come."""
+
+    def __init__(self, opened: float) -> None:
+        self.opened = opened
+        self.count = 0
+        self.last: tuple[float, int] | None = None
+        self._recent: deque[tuple[float, int]] = deque(maxlen=_KEPT)
+
+    def note(self, stamp_ns: int) -> None:
+        """A message has arrived."""
+        self.last = (time.monotonic(), stamp_ns)
+        self._recent.append(self.last)
+        self.count += 1
+
+    def silence(self, now: float) -> float:
+        """Seconds without a message."""
+        return now - (self.opened if self.last is None else self.last[0])
+
+    def rate(self, now: float) -> float:
+        """Messages per second."""
+        times, _ = self.recent(now - WINDOW_SECONDS)
+        return len(times) / min(WINDOW_SECONDS, max(1.0, now - self.opened))
+
+    def recent(self, since: float) -> tuple[np.ndarray, np.ndarray]:
+        """Arrivals (time.monotonic(), float64 [n]) and stamps (nanoseconds, int64 [n]) of messages that came after
+        `since`, in order of arrival.
+        """
+        recent = [entry for entry in self._recent.copy() if entry[0] >= since]
+        return np.array([arrived for arrived, _ in recent]), np.array([stamp for _, stamp in recent], np.int64)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Of `colors` colour images that came lately, `paired` found a depth image. gap: seconds from the stamps of the
+    others to those of the nearest depth images (negative: depth is behind), their median; None when there is none.
+    """
+
+    colors: int
+    paired: int
+    gap: float | None = None
+
+
+def pairing(colors: Traffic, depths: Traffic, tolerance_ns: int, kept: int, now: float) -> Pairing:
+    """How well two topics fit together in a buffer that keeps `kept` messages of each.
+
+    Only messages that are in the buffer together can become a pair: depth that comes a second late finds its colour
+    image gone, however well the stamps fit.
+    """
+    c_arrived, c_stamp = colors.recent(now - WINDOW_SECONDS)
+    d_arrived, d_stamp = depths.recent(now - 2 * WINDOW_SECONDS)
+    c_dropped, d_dropped = _dropped(c_arrived, kept), _dropped(d_arrived, kept)
+    judged = int(np.searchsorted(c_arrived, now - SETTLE_SECONDS))
+    first = np.searchsorted(d_dropped, c_arrived, "right")  # depth images that were there when the colour image came ...
+    last = np.searchsorted(d_arrived, c_dropped, "left")  # ... or came before it had to go
+    paired, gaps = 0, []
+    for number in range(judged):
+        near = d_stamp[first[number] : last[number]] - c_stamp[number]
+        if not len(near):
+            continue
+        gap = near[np.argmin(np.abs(near))]
+        if abs(gap) <= tolerance_ns:
+            paired += 1
+        else:
+            gaps.append(gap)
+    return Pairing(judged, paired, float(np.median(gaps)) / 1e9 if gaps else None)
+
+
+def _dropped(arrived: np.ndarray, kept: int) -> np.ndarray:
+    """When each message had to make room for a newer one; infinity: it is still there."""
+    return np.concatenate([arrived[kept:], np.full(min(kept, len(arrived)), np.inf)])

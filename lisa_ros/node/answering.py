@@ -108,8 +108,9 @@ class Answering:
             target_frame = self._target_frame(request, seen)
             with self._engine_lock:
                 perception = self._perceive(request, seen, stages)
-            stages.begin("transform")
-            target_frame.place(perception)
+            if target_frame.moves():
+                stages.begin("transform")
+                target_frame.place(perception)
             stages.begin("publish")
             outputs = self._outputs(request, seen, perception, target_frame)
         except Refused as refusal:

@@ -32,16 +32,20 @@ class TargetFrame:
         self._wanted, self._frame = wanted, frame
         self._transforms, self._timeout, self._should_stop = transforms, timeout, should_stop
         self._transform = None
-        if self._moves():
+        if self.moves():
             try:
                 self._transform = self._look_up(0.0)
             except NoTransform:
                 pass  # it may come while the model is at work
 
+    def moves(self) -> bool:
+        """Whether the frame is another one than the optical frame."""
+        return self._wanted not in ("", self._frame.frame_id)
+
     def place(self, perception: Perception) -> None:
         """Move an answer's points and boxes into the frame; without a transform they go, and status and message say so."""
         lifted = [instance for instance in perception.instances if instance.cloud is not None]
-        if not self._moves() or not lifted:
+        if not lifted:
             return
         try:
             transform = self._transform or self._look_up(self._timeout)
@@ -51,17 +55,14 @@ class TargetFrame:
             return
         self.name = self._wanted
         for instance in lifted:
-            instance.cloud = transform.apply_to_cloud(instance.cloud)
+            instance.cloud = transform.cloud(instance.cloud)
             if instance.box is not None:
-                instance.box = transform.apply_to_box(instance.box)
-                instance.centroid = transform.apply(instance.centroid[None])[0]
+                instance.box = transform.box(instance.box)
+                instance.centroid = transform.points(instance.centroid[None])[0]
 
     def header(self, header: Header) -> Header:
         """A header for the placed values: the stamp of the image, this frame."""
         return Header(stamp=header.stamp, frame_id=self.name)
-
-    def _moves(self) -> bool:
-        return self._wanted not in ("", self._frame.frame_id)
 
     def _look_up(self, timeout: float):
         if self._transforms is None:

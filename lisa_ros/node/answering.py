@@ -288,15 +288,16 @@ class Answering:
         result.request_id, result.camera = request.id, request.camera
         if (engine := self.engine) is not None:
             result.model, result.device = str(engine.name), str(engine.device)
+        stamp = conversions.stamp_ns(result.header.stamp)
         try:
             if reply.outputs is not None and request.image is None:
                 self._camera(request).publishers.publish(reply.outputs)
             if stages is not None:
                 stages.end()
                 result.stages = messages.to_stages(stages.seconds)
-            stamp = conversions.stamp_ns(result.header.stamp)
             result.age = (self._now_ns() - stamp) / 1e9 if stamp else 0.0
             self._result_publisher.publish(result)
         finally:
-            self._tally.note(result)
+            times = [(stage.stage, stage.seconds) for stage in result.stages]
+            self._tally.note(result.status, times, result.age if stamp else None, result.message)
             request.on_end(reply)

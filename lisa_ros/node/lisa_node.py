@@ -18,7 +18,7 @@ from std_msgs.msg import String
 from lisa_ros.engine.isolation import IsolatedEngine
 from lisa_ros.node.answering import Answering
 from lisa_ros.node.camera_port import CameraPort
-from lisa_ros.node.diagnostics import Diagnostics, Tally
+from lisa_ros.node.diagnostics import Diagnostics, Queue, Tally
 from lisa_ros.node.parameters import Parameters
 from lisa_ros.node.publishers import ResultPublisher, overridable
 from lisa_ros.node.requests import Request, Requests
@@ -79,7 +79,13 @@ class LisaNode(LifecycleNode):
         self._tally = Tally()
         self.parameters = Parameters(self, self.state_label, on_change=self._on_parameters)
         self._warn_about_unknown_parameters()
-        self._diagnostics = Diagnostics(self, ...)
+        self._diagnostics = Diagnostics(
+            self,
+            lambda: self._answering.engine if self._answering is not None else None,
+            lambda: [camera.inputs.report() for camera in self._cameras if camera.inputs is not None],
+            lambda: Queue(*self._requests.report()) if self._requests is not None else Queue(),
+            self._tally,
+        )
 
     def state_label(self) -> str:
         """The lifecycle state: unconfigured, inactive, active, ..."""

@@ -158,11 +158,11 @@ class Requests:
                     queue.remove(request)
         self._cancel(request, reason)
 
-    def report(self) -> tuple[int, int, float]:
-        """(requests that wait, standing queries, seconds that the running one has taken; 0 when none runs)."""
+    def report(self) -> tuple[int, float | None]:
+        """(requests that wait, seconds since the running one began; None = none runs)."""
         with self._condition:
-            busy = time.monotonic() - self._running_since if self._running is not None else 0.0
-            return len(self._waiting), len(self._standing), busy
+            running = time.monotonic() - self._running_since if self._running is not None else None
+            return len(self._waiting), running
 
     def close(self, reason: str, *, timeout: float) -> bool:
         """End all requests as CANCELLED and the worker with them; False when the engine did not return in time."""

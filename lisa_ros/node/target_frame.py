@@ -8,7 +8,8 @@ from dataclasses import replace
 from std_msgs.msg import Header
 
 from lisa_ros.geometry import Frame
-from lisa_ros.node.transforms import NoTransform, Transforms
+from lisa_ros.node.transform_buffer import NoTransform
+from lisa_ros.node.transforms import Transforms
 from lisa_ros.perception import PerceivedInstance, Perception, Status
 
 

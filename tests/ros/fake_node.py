@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from fake_engine import load
+from scripted_engine import load
 
 from lisa_ros.node.main import main
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
+from node_harness import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.msg import SegmentedInstance
 from rcl_interfaces.msg import Log

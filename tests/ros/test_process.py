@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import CAMERA, SECONDS, depth_picture, red_box_picture
+from node_harness import CAMERA, SECONDS, depth_picture, red_box_picture
 from lisa_ros.msg import SegmentationResult as Result
 from std_msgs.msg import String
 

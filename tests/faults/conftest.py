@@ -1,0 +1,3 @@
+"""The node's harness for the fault campaign."""
+
+from node_harness import client, lisa, make_node, ros  # noqa: F401 - fixtures

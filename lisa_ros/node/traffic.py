@@ -55,7 +55,7 @@ class Traffic:
 @dataclass(frozen=True)
 class Pairing:
     """Of `colors` colour images that came lately, `paired` found a depth image. gap: seconds from the stamps of the
-    others to those of the nearest depth images (negative: depth is behind), their median; None when there is none.
+    others to that of the depth image that had just come then (negative: depth is behind), their median; None: none had.
     """
 
     colors: int
@@ -75,16 +75,14 @@ def pairing(colors: Traffic, depths: Traffic, tolerance_ns: int, kept: int, now:
     judged = int(np.searchsorted(c_arrived, now - SETTLE_SECONDS))
     first = np.searchsorted(d_dropped, c_arrived, "right")  # depth images that were there when the colour image came ...
     last = np.searchsorted(d_arrived, c_dropped, "left")  # ... or came before it had to go
+    newest = np.searchsorted(d_arrived, c_arrived, "right") - 1
     paired, gaps = 0, []
     for number in range(judged):
-        near = d_stamp[first[number] : last[number]] - c_stamp[number]
-        if not len(near):
-            continue
-        gap = near[np.argmin(np.abs(near))]
-        if abs(gap) <= tolerance_ns:
+        near = np.abs(d_stamp[first[number] : last[number]] - c_stamp[number])
+        if len(near) and near.min() <= tolerance_ns:
             paired += 1
-        else:
-            gaps.append(gap)
+        elif newest[number] >= 0:
+            gaps.append(d_stamp[newest[number]] - c_stamp[number])
     return Pairing(judged, paired, float(np.median(gaps)) / 1e9 if gaps else None)
 
 

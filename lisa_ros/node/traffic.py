@@ -76,14 +76,15 @@ def pairing(colors: Traffic, depths: Traffic, tolerance_ns: int, kept: int, now:
     first = np.searchsorted(d_dropped, c_arrived, "right")  # depth images that were there when the colour image came ...
     last = np.searchsorted(d_arrived, c_dropped, "left")  # ... or came before it had to go
     newest = np.searchsorted(d_arrived, c_arrived, "right") - 1
-    paired, gaps = 0, []
-    for number in range(judged):
-        near = np.abs(d_stamp[first[number] : last[number]] - c_stamp[number])
-        if len(near) and near.min() <= tolerance_ns:
-            paired += 1
-        elif newest[number] >= 0:
-            gaps.append(d_stamp[newest[number]] - c_stamp[number])
-    return Pairing(judged, paired, float(np.median(gaps)) / 1e9 if gaps else None)
+    if not judged or not len(d_stamp):
+        return Pairing(judged, 0)
+    together = first[:judged, None] + np.arange((last - first)[:judged].max())  # [colour, depth image beside it]
+    there = together < last[:judged, None]
+    gaps = d_stamp[np.minimum(together, len(d_stamp) - 1)] - c_stamp[:judged, None]
+    paired = (there & (np.abs(gaps) <= tolerance_ns)).any(1)
+    lonely = ~paired & (newest[:judged] >= 0)
+    to_newest = (d_stamp[newest] - c_stamp)[:judged][lonely]
+    return Pairing(judged, int(paired.sum()), float(np.median(to_newest)) / 1e9 if len(to_newest) else None)
 
 
 def _dropped(arrived: np.ndarray, kept: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lisa_ros.engine.isolation import EngineRestarted
 from lisa_ros.engine.segmentation import Cancelled, QueryError
 from lisa_ros.geometry import background, scene
 from lisa_ros.msg import SegmentationResult
@@ -168,7 +169,25 @@ class Answering:
         return TargetFrame(name, seen.frame, self.transforms, timeout=timeout, should_stop=lambda: request.cancelled)
 
     def _perceive(self, request: Request, seen: Seen, stages: Stages) -> Perception:
-        """Ask the model. A camera's newest frame is encoded at most once, however many queries follow."""
+        """Ask the model. An engine that was started again in between has forgotten the frame: it gets it once more."""
+        try:
+            perception = self._ask(request, seen, stages)
+        except EngineRestarted:
+            self._encoded.clear()
+            perception = self._ask(request, seen, stages)
+        except QueryError as error:
+            raise Refused(Status.REJECTED, str(error)) from error
+        stages.replace(
+            [(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")]
+        )
+        if perception.status == Status.NO_DEPTH and seen.missing:
+            perception.message = "the target is found, but not lifted: " + "; ".join(seen.missing)
+        if seen.remark:
+            perception.message = "; ".join(filter(None, [perception.message, seen.remark]))
+        return perception
+
+    def _ask(self, request: Request, seen: Seen, stages: Stages) -> Perception:
+        """A camera's newest frame is encoded at most once, however many queries follow."""
         stages.begin("encode")
         camera = self._camera(request).name
         key, encoded = self._encoded.get(camera, (None, None))
@@ -179,27 +198,17 @@ class Answering:
             if seen.key is not None:
                 self._encoded[camera] = (seen.key, encoded)
         stages.begin("segment")
-        try:
-            (perception,) = perceive(
-                self.engine,
-                seen.frame,
-                [request.query],
-                encoded=encoded,
-                mode=self._mode(request),
-                split=self._parameters["split"],
-                lift_options=self._parameters.lift_options(),
-                should_stop=lambda: request.cancelled,
-                **self._chat_options(request),
-            )
-        except QueryError as error:
-            raise Refused(Status.REJECTED, str(error)) from error
-        stages.replace(
-            [(name, seconds) for name, seconds in perception.seconds.items() if name not in ("encode", "total")]
+        (perception,) = perceive(
+            self.engine,
+            seen.frame,
+            [request.query],
+            encoded=encoded,
+            mode=self._mode(request),
+            split=self._parameters["split"],
+            lift_options=self._parameters.lift_options(),
+            should_stop=lambda: request.cancelled,
+            **self._chat_options(request),
         )
-        if perception.status == Status.NO_DEPTH and seen.missing:
-            perception.message = "the target is found, but not lifted: " + "; ".join(seen.missing)
-        if seen.remark:
-            perception.message = "; ".join(filter(None, [perception.message, seen.remark]))
         return perception
 
     def _chat_options(self, request: Request) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Inputs:
         self.color_type, self.depth_type = self._color.type, self._depth.type
         self.color_topic, self.depth_topic = self._color.topic, self._depth.topic
         self.camera_info_topic = self._camera_info.topic
+        self._pairing = Pairing(0, 0)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock that stands still must not stop the watch
         self._timer = node.create_timer(WATCH_SECONDS, self._watch, clock=steady)
 
@@ -107,7 +108,7 @@ class Inputs:
             self._node.destroy_subscription(one.subscription)
 
     def report(self) -> CameraReport:
-        """How things are, for diagnostics."""
+        """How things are, for diagnostics; pairing and complaints are those of the newest look, a second ago at most."""
         now, clock = time.monotonic(), self._now_ns()
         topics = []
         for one in self._all:
@@ -116,7 +117,7 @@ class Inputs:
             topics.append(
                 TopicReport(one.topic, traffic.count, traffic.rate(now), traffic.silence(now), age, one.complaint)
             )
-        return CameraReport(self.camera, topics, self._pairing(now))
+        return CameraReport(self.camera, topics, self._pairing)
 
     # ---- subscriptions ----
     def _below(self, topic: str) -> str:
@@ -155,7 +156,9 @@ class Inputs:
     # ---- the watch ----
     def _watch(self) -> None:
         """Say of every topic what is wrong with it, once in a while."""
-        now = time.monotonic()
+        now, tolerance = time.monotonic(), round(self._parameters["sync_tolerance"] * 1e9)
+        kept = self._parameters["buffer_size"]
+        self._pairing = pairing(self._color.traffic, self._depth.traffic, tolerance, kept, now)
         found = complaints(self._situation(now))
         for one in self._all:
             one.complaint = found.get(one.topic, "")
@@ -167,17 +170,13 @@ class Inputs:
         parameters = self._parameters
         return Situation(
             *(self._listening(one, now) for one in self._all),
-            pairing=self._pairing(now),
+            pairing=self._pairing,
             input_timeout=parameters["input_timeout"],
             sync_tolerance=parameters["sync_tolerance"],
             buffer_size=parameters["buffer_size"],
             use_sim_time=self._node.get_parameter("use_sim_time").value,
             clock_runs=self._now_ns() > 0,
         )
-
-    def _pairing(self, now: float) -> Pairing:
-        tolerance = round(self._parameters["sync_tolerance"] * 1e9)
-        return pairing(self._color.traffic, self._depth.traffic, tolerance, self._parameters["buffer_size"], now)
 
     def _listening(self, one: _Input, now: float) -> Listening:
         last, silence = one.traffic.last, one.traffic.silence(now)

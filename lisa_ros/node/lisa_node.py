@@ -46,7 +46,7 @@ SUCCESS, FAILURE, ERROR = (
 
 def load_engine(model: str, **options: Any) -> Any:
     """The real engine, in a process of its own: whatever happens to it, the node stays up."""
-    return IsolatedEngine("lisa_ros.engine:Engine.load", model, **options)
+    return IsolatedEngine(model, **options)
 
 
 def transition(callback: Callable) -> Callable:

@@ -55,7 +55,7 @@ class Traffic:
 @dataclass(frozen=True)
 class Pairing:
     """Of `colors` colour images that came lately, `paired` found a depth image. gap: seconds from the stamps of the
-    others to those of the nearest depth images (negative: depth is behind), their median; None when there is none.
+    others to that of the depth image that had just come then (negative: depth is behind), their median; None: none had.
     """
 
     colors: int
@@ -75,17 +75,16 @@ def pairing(colors: Traffic, depths: Traffic, tolerance_ns: int, kept: int, now:
     judged = int(np.searchsorted(c_arrived, now - SETTLE_SECONDS))
     first = np.searchsorted(d_dropped, c_arrived, "right")  # depth images that were there when the colour image came ...
     last = np.searchsorted(d_arrived, c_dropped, "left")  # ... or came before it had to go
-    paired, gaps = 0, []
-    for number in range(judged):
-        near = d_stamp[first[number] : last[number]] - c_stamp[number]
-        if not len(near):
-            continue
-        gap = near[np.argmin(np.abs(near))]
-        if abs(gap) <= tolerance_ns:
-            paired += 1
-        else:
-            gaps.append(gap)
-    return Pairing(judged, paired, float(np.median(gaps)) / 1e9 if gaps else None)
+    newest = np.searchsorted(d_arrived, c_arrived, "right") - 1
+    if not judged or not len(d_stamp):
+        return Pairing(judged, 0)
+    together = first[:judged, None] + np.arange((last - first)[:judged].max())  # [colour, depth image beside it]
+    there = together < last[:judged, None]
+    gaps = d_stamp[np.minimum(together, len(d_stamp) - 1)] - c_stamp[:judged, None]
+    paired = (there & (np.abs(gaps) <= tolerance_ns)).any(1)
+    lonely = ~paired & (newest[:judged] >= 0)
+    to_newest = (d_stamp[newest] - c_stamp)[:judged][lonely]
+    return Pairing(judged, int(paired.sum()), float(np.median(to_newest)) / 1e9 if len(to_newest) else None)
 
 
 def _dropped(arrived: np.ndarray, kept: int) -> np.ndarray:

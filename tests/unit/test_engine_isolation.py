@@ -6,6 +6,7 @@ Real processes throughout; the engines in them are those of isolation_engines.py
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import signal
 import subprocess
@@ -19,7 +20,6 @@ import isolation_engines
 import numpy as np
 import pytest
 from fakes import ColorEngine, boxes_frame
-from golden import read_case
 
 from lisa_ros.engine.isolation import (
     EngineDied,
@@ -159,6 +159,8 @@ def test_pictures_of_all_sizes_one_after_the_other_and_none_disturbs_another(eng
 
 
 def test_the_embedded_model_says_the_same_to_the_bit():
+    from golden import read_case  # needs the model's packages, as nothing else here
+
     from lisa_ros.engine import Engine
 
     picture = read_case("p0").image
@@ -548,8 +550,10 @@ def test_shared_memory_has_no_name_that_could_be_left(engine):
 
 def test_fifty_engines_leave_nothing_behind(make):
     def held():
+        gc.collect()  # what earlier tests left to it
+        files = sorted(os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
         children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
-        return len(os.listdir("/proc/self/fd")), sum(map(len, children)), threading.active_count()
+        return files, sum(map(len, children)), sorted(thread.name for thread in threading.enumerate())
 
     def cycle(number):
         engine = IsolatedEngine("mini", factory=isolation_engines.load)

@@ -4,6 +4,7 @@ waits instead of sleeping.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -190,6 +191,7 @@ def make_node():
     running: list[Running] = []
 
     def make(*, start: bool = True, **parameters) -> Running:
+        gc.collect()  # lifecycle nodes of earlier tests live until then, and /rosout serves one node of a name only
         node = Running(ScriptedEngine(), **parameters)
         running.append(node)
         if start:

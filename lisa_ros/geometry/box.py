@@ -62,7 +62,7 @@ def oriented_box(points: np.ndarray) -> OrientedBox:
     low, high = np.quantile(along, (_TRIM, 1.0 - _TRIM), axis=0)
     order = np.argsort(-(high - low), kind="stable")
     if (order != np.arange(3)).any():
-        rotation = _signed(rotation[:, order])
+        rotation = signed(rotation[:, order])
         along = local @ rotation
         low, high = np.quantile(along, (_TRIM, 1.0 - _TRIM), axis=0)
     return OrientedBox(center=middle + rotation @ ((low + high) / 2.0), rotation=rotation, size=high - low)
@@ -135,10 +135,10 @@ def _without_outliers(points: np.ndarray) -> np.ndarray:
 
 def _ordered(rotation: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The same axes, longest side first, signs fixed, right-handed."""
-    return _signed(rotation[:, np.argsort(-np.ptp(points @ rotation, axis=0), kind="stable")])
+    return signed(rotation[:, np.argsort(-np.ptp(points @ rotation, axis=0), kind="stable")])
 
 
-def _signed(rotation: np.ndarray) -> np.ndarray:
+def signed(rotation: np.ndarray) -> np.ndarray:
     """Axes 0 and 1 positive along their largest component, axis 2 completing a right-handed frame."""
     first, second = (axis * (np.sign(axis[np.argmax(np.abs(axis))]) or 1.0) for axis in rotation.T[:2])
     return np.stack([first, second, _cross(first, second)], axis=1)

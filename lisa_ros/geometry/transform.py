@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lisa_ros.geometry.box import OrientedBox, _signed
+from lisa_ros.geometry.box import OrientedBox, signed
 from lisa_ros.geometry.cloud import Cloud
 
 UNIT_TOLERANCE = 0.01
@@ -97,6 +97,6 @@ class RigidTransform:
         """A box of the source frame in the target frame: the same box, its axes pointing as OrientedBox promises."""
         return OrientedBox(
             center=self.rotation @ box.center + self.translation,
-            rotation=_signed(self.rotation @ box.rotation),
+            rotation=signed(self.rotation @ box.rotation),
             size=box.size.copy(),
         )

@@ -10,17 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
-=======
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.event_handler import PublisherEventCallbacks
->>>>>>> main
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -121,15 +114,11 @@ class Diagnostics:
         self._node, self._engine, self._cameras, self._queue, self._tally = node, engine, cameras, queue, tally
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._publisher = node.create_publisher(
-<<<<<<< HEAD
-            DiagnosticArray, "/diagnostics", QoSProfile(depth=1), qos_overriding_options=overridable()
-=======
             DiagnosticArray,
             "/diagnostics",
             QoSProfile(depth=1),
             event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
             qos_overriding_options=overridable(),
->>>>>>> main
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock that stands still is worth a report
         self._timer = node.create_timer(PERIOD_SECONDS, self.publish, clock=steady)
@@ -220,12 +209,8 @@ def _topic_values(topic: TopicReport) -> dict[str, str]:
 
 
 def _percentiles(seconds: Sequence[float]) -> str:
-<<<<<<< HEAD
-    p50, p95 = np.percentile(seconds, (50, 95)) * 1000
-=======
     ordered = sorted(seconds)
     p50, p95 = (1000 * ordered[round(part * (len(ordered) - 1))] for part in (0.5, 0.95))
->>>>>>> main
     return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
 
 

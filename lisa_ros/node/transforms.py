@@ -127,13 +127,8 @@ class _OwnTransforms(Transforms):
 
     rclpy's executor spends half a millisecond on each message, whatever it holds. So it is not asked for these: they
     stay in the subscription's queue and are read all at once, some times a second and at each lookup. Measured with 500
-<<<<<<< HEAD
-    messages of 10 transforms a second: 53 % of a core with callbacks, 28 % with callbacks that get them serialized,
-    6 % this way.
-=======
     messages of 10 transforms a second: 52 % of a core with callbacks, 26 % with callbacks that get them serialized,
     9 % this way.
->>>>>>> main
     """
 
     def __init__(self, node: Node, message_type: type) -> None:

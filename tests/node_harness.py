@@ -166,6 +166,11 @@ class Running:
         self.node = LisaNode(engine_factory=factory, parameter_overrides=overrides)
         self.spinning = Spinning(self.node)
 
+    @property
+    def inputs(self):
+        """Inputs of the first camera; None while the node is not active."""
+        return self.node._cameras[0].inputs
+
     def frames(self) -> int:
         """Colour messages in the buffer."""
         port = self.node._cameras[0]

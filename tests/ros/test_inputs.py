@@ -120,7 +120,7 @@ def test_stamps_that_are_not_of_the_nodes_clock(make_node, client, log):
 def test_a_complaint_is_not_repeated_every_second(make_node, client, log):
     lisa = make_node(input_timeout=0.2)
     heard(client, log, "no message on /color/image_raw")
-    watched = lisa.node._inputs
+    watched = lisa.inputs
     for _ in range(3):
         watched._watch()
     client.settle(0.5)
@@ -130,8 +130,8 @@ def test_a_complaint_is_not_repeated_every_second(make_node, client, log):
 def test_the_report_counts_and_pairs(make_node, client):
     lisa = make_node()
     client.connect()
-    client.until(lambda: client.show() and lisa.node._inputs.report().pairing.colors >= 5)
-    report = lisa.node._inputs.report()
+    client.until(lambda: client.show() and lisa.inputs.report().pairing.colors >= 5)
+    report = lisa.inputs.report()
     assert report.camera == "" and [topic.topic for topic in report.topics] == [
         "/color/image_raw",
         "/depth/image_raw",

@@ -20,7 +20,7 @@ from lisa_ros.node.launch_arguments import misspelt, read_camera, value
 HERE = Path(__file__).parent
 
 REPLAY = {  # argument = replay parameter: (type, default, description)
-    "source": (str, "synthetic", "synthetic, synthetic:SEED, arc2017, a folder of pictures, a bag's folder or .mcap file"),
+    "source": (str, "synthetic", "synthetic, synthetic:SEED, arc2017, a folder of pictures, a bag's folder or file"),
     "frames": (int, "5", "number of synthetic scenes"),
     "rate": (float, "0.0", "pictures per second, or how many times faster than recorded a bag plays; 0: 10, or 1"),
     "loop": (bool, "true", "start again after the last frame"),
@@ -42,7 +42,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("record", default_value="", description="new folder for the outputs' bag; empty: none")
     )
     node = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "lisa.launch.py")))
-    # the node's launch file comes first: it declares `namespace` and `camera` and sets the Fast DDS profile for all processes
+    # the node's launch file comes first: it declares `namespace` and `camera` and sets the Fast DDS profile for all
     return LaunchDescription([*arguments, node, OpaqueFunction(function=start)])
 
 

@@ -18,6 +18,7 @@ JUMP_BASE = 0.012
 JUMP_SLOPE = 0.005
 # A mask may bleed this many depth pixels over the target's outline.
 BLEED = 3
+_AROUND = np.ones((2 * BLEED + 1, 2 * BLEED + 1), np.uint8)
 # Parts beside the largest one: smallest size (pixels; share of the largest), how far a part of at least FULL_SHARE may
 # be (share of the largest part's extent; smaller parts proportionally less), most parts looked at.
 MIN_PART_PIXELS = 8
@@ -47,23 +48,41 @@ def behind_edge(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray, sur
     little too large covers a rim of background there, which would otherwise stay connected to the target where both
     touch. The nearer side of an edge is never marked, so thin things in front stay whole.
     """
-    # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
-    step = depth - cv2.erode(_or_far(depth, valid), np.ones((3, 3), np.uint8))
-    marked = step > tolerance
-    width = 2 * BLEED + 1
-    wide = np.ones((width, width), np.uint8)
-    rim = surface & (cv2.erode(surface.view(np.uint8), wide, borderType=cv2.BORDER_REPLICATE) == 0)
+    marked = behind_step(depth, tolerance, valid)
+    rim = surface & ~inner(surface)
     # only what the mask itself covers counts here: what is in front outside it is an occluder, not the target
-    step = depth - cv2.erode(_or_far(depth, surface), wide)
+    step = depth - nearest_around(depth, surface)
     marked |= rim & (step > 2.0 * tolerance)
     return marked
 
 
-def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def behind_step(depth: np.ndarray, tolerance: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Pixels that have something much nearer as a direct neighbour: bool [h,w]; arguments as those of `behind_edge`."""
+    # borders: erode treats what is outside the image as infinitely far, so it marks nothing there
+    return depth - cv2.erode(_or_far(depth, valid), np.ones((3, 3), np.uint8)) > tolerance
+
+
+def inner(mask: np.ndarray) -> np.ndarray:
+    """The pixels more than BLEED pixels inside a mask's outline; the image's border is none: bool [h,w] both."""
+    return cv2.erode(mask.view(np.uint8), _AROUND, borderType=cv2.BORDER_REPLICATE) != 0
+
+
+def nearest_around(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """The least depth that the surface has within BLEED pixels of each pixel, very far where it has none: float32 [h,w].
+
+    depth: float32 [h,w] metres; surface: bool [h,w].
+    """
+    return cv2.erode(_or_far(depth, surface), _AROUND)
+
+
+def consistent_parts(
+    depth: np.ndarray, surface: np.ndarray, directions: tuple[np.ndarray, np.ndarray], *, across_gaps: bool = True
+) -> np.ndarray:
     """The largest connected part of a surface and the parts that belong to it: bool [h,w].
 
     depth: float32 [h,w]; surface: bool [h,w], pixels with a trustworthy depth, cut at depth edges (`behind_edge`);
-    directions: x/z of every column [w] and y/z of every row [h].
+    directions: x/z of every column [w] and y/z of every row [h]. across_gaps: whether parts belong together through
+    which one sees what is behind both (the legs of a chair do, two mugs do not).
 
     The rule: the part with most pixels is the target. Another part stays when the free space between it and what is
     kept already is at most PART_GAP times the extent of the largest part: an occluder in front splits an object, and
@@ -81,17 +100,23 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     order = order[areas[order] >= max(MIN_PART_PIXELS, PART_SHARE * areas[order[0]], 1)]
     if len(order) == 0:
         return np.zeros(surface.shape, bool)
-    kept = [_sample(depth, labels, stats, order[0], directions)]
-    low, high = np.percentile(kept[0], (2, 98), axis=0)
+    kept = _sample(labels, stats, order[0])
+    points = _points(depth, kept, directions)
+    low, high = np.percentile(points, (2, 98), axis=0)
     extent = float(np.linalg.norm(high - low))
     chosen = [order[0]]
     for label in order[1:]:
-        points = _sample(depth, labels, stats, label, directions)
-        gap = cKDTree(np.concatenate(kept)).query(points[:: max(1, len(points) // 200)], k=1)[0].min()
+        pixels = _sample(labels, stats, label)
+        own = _points(depth, pixels, directions)
+        step = max(1, len(own) // 200)
+        gaps, nearest = cKDTree(points).query(own[::step], k=1)
+        closest = int(gaps.argmin())
         reach = PART_GAP * extent * min(1.0, areas[label] / (FULL_SHARE * areas[order[0]]))
-        if gap <= max(reach, jump_tolerance(float(np.median(points[:, 2])))):
+        if gaps[closest] > max(reach, jump_tolerance(float(np.median(own[:, 2])))):
+            continue
+        if across_gaps or not _gap_is_open(depth, surface, kept[nearest[closest]], pixels[closest * step]):
             chosen.append(label)
-            kept.append(points)
+            kept, points = np.concatenate([kept, pixels]), np.concatenate([points, own])
     found = np.zeros(surface.shape, bool)
     for label in chosen:
         left, top, width, height, _ = stats[label]
@@ -100,17 +125,34 @@ def consistent_parts(depth: np.ndarray, surface: np.ndarray, directions: tuple[n
     return found
 
 
-def _sample(depth, labels, stats, label, directions, size: int = 1000) -> np.ndarray:
-    """About `size` points [n,3] of one connected part, from an even grid over it."""
+def _sample(labels: np.ndarray, stats: np.ndarray, label: int, size: int = 1000) -> np.ndarray:
+    """About `size` pixels (row, column) [n,2] of one connected part, from an even grid over it."""
     left, top, width, height, area = stats[label]
     step = max(1, int(np.sqrt(area / size)))
-    rows, columns = np.nonzero(labels[top : top + height : step, left : left + width : step] == label)
-    if len(rows) == 0:  # a part thinner than the grid
-        rows, columns = np.nonzero(labels[top : top + height, left : left + width] == label)
+    pixels = np.argwhere(labels[top : top + height : step, left : left + width : step] == label)
+    if len(pixels) == 0:  # a part thinner than the grid
+        pixels = np.argwhere(labels[top : top + height, left : left + width] == label)
         step = 1
-    rows, columns = rows * step + top, columns * step + left
+    return pixels * step + (top, left)
+
+
+def _points(depth: np.ndarray, pixels: np.ndarray, directions: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """The points [n,3] at pixels (row, column) [n,2]."""
+    rows, columns = pixels.T
     z = depth[rows, columns]
     return np.stack([directions[0][columns] * z, directions[1][rows] * z, z], axis=1)
+
+
+def _gap_is_open(depth: np.ndarray, surface: np.ndarray, here: np.ndarray, there: np.ndarray) -> bool:
+    """Whether between two pixels (row, column) of a surface one mostly sees farther than either: past both, not an
+    occluder in front. Along the straight line, off the surface.
+    """
+    count = int(np.abs(there - here).max()) + 1
+    rows, columns = np.rint(np.linspace(here, there, count)).astype(int).T
+    between = ~surface[rows, columns] & (depth[rows, columns] > 0)
+    farther = max(depth[tuple(here)], depth[tuple(there)])
+    seen = depth[rows, columns][between]
+    return bool(np.count_nonzero(seen > farther + jump_tolerance(farther)) * 2 > len(seen))
 
 
 def mean_around(depth: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,9 +86,10 @@ def read_camera(camera: str, folder: Path) -> CameraPreset:
 
 def _checked(content: Any, file: Path) -> CameraPreset:
     kinds = {"description": str, "driver": str, "optical_frame": str, "remaps": dict, "parameters": dict}
-    if not isinstance(content, dict) or not content.keys() <= kinds.keys():
-        unknown = f'; unknown: {", ".join(map(str, content.keys() - kinds.keys()))}' if isinstance(content, dict) else ""
-        raise ArgumentError(f"{file}: a camera preset is a mapping with {', '.join(kinds)}{unknown}")
+    if not isinstance(content, dict):
+        raise ArgumentError(f"{file}: a camera preset is a mapping with {', '.join(kinds)}")
+    if unknown := content.keys() - kinds.keys():
+        raise ArgumentError(f"{file}: unknown: {', '.join(map(str, unknown))}; a camera preset has {', '.join(kinds)}")
     for name, kind in kinds.items():
         if not isinstance(content.get(name, kind()), kind):
             raise ArgumentError(f"{file}: {name} must be {'a text' if kind is str else 'a mapping'}")

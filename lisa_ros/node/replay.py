@@ -1,137 +1,89 @@
-"""A camera made of files or synthetic scenes: publishes frames as a depth camera's driver would. `ros2 run lisa_ros
-lisa_replay`.
+"""A camera made of files, synthetic scenes or a bag: publishes frames as a depth camera's driver would. `ros2 run
+lisa_ros lisa_replay`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
-from lisa_ros.geometry import Frame
-from lisa_ros.node import conversions, messages
+from lisa_ros.node.bag_player import BagPlayer
+from lisa_ros.node.frame_player import FramePlayer, read_source
 from lisa_ros.node.process import Spinning, ros_process
-from lisa_ros.node.publishers import overridable
+from lisa_ros.sources.bag import is_bag
 
-SYNTHETIC_SPLIT = "test"
-"""Replayed scenes are held out from training."""
+FRAME_RATE = 10.0
+"""Frames a second of pictures, when the parameter rate is 0."""
 
 
 class SourceError(ValueError):
-    """The source cannot be read; the text says which and why."""
-
-
-@dataclass
-class ReplayedFrame:
-    """The messages of one frame, made once."""
-
-    color: Image
-    depth: Image | None
-    camera_info: CameraInfo | None
-    stamp_ns: int
-
-
-def read_source(source: str, count: int) -> list[Frame]:
-    """Frames of "synthetic[:SEED]" (seeds SEED, SEED+1, ... of the held-out split), "arc2017", or a folder. Raises
-    SourceError.
-    """
-    try:
-        if source == "arc2017":
-            from lisa_ros.sources.arc2017 import read_arc2017
-
-            frames = [read_arc2017()[0]]
-        elif source == "synthetic" or source.startswith("synthetic:"):
-            frames = _synthetic(source.partition(":")[2] or "0", count)
-        else:
-            from lisa_ros.sources.folder import read_folder
-
-            frames = list(read_folder(source))
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f'source "{source}" cannot be read: {error}') from error
-    if not frames:
-        raise SourceError(f'source "{source}" holds no frame')
-    return frames
-
-
-def _synthetic(seed: str, count: int) -> list[Frame]:
-    from scannet_tools.synthetic import make_frame
-
-    scenes = [make_frame(int(seed) + number, split=SYNTHETIC_SPLIT) for number in range(count)]
-    return [
-        Frame(scene.color, scene.camera, scene.depth.astype(np.float32), camera_to_world=scene.camera_to_world)
-        for scene in scenes
-    ]
-
-
-def to_messages(frame: Frame, depth_encoding: str) -> ReplayedFrame:
-    """A frame as its camera would send it: rgb8, depth in the encoding asked for (0 = no depth), camera_info without
-    distortion.
-    """
-    header = Header(frame_id=frame.frame_id)
-    color = messages.to_image(header, np.ascontiguousarray(frame.color), "rgb8")
-    depth = None
-    if frame.depth is not None:
-        metres = np.where(np.isfinite(frame.depth) & (frame.depth > 0), frame.depth, np.float32(0))
-        if depth_encoding == "16UC1":
-            metres = np.round(np.minimum(metres * 1000.0, 65535)).astype(np.uint16)
-        depth = messages.to_image(header, metres, depth_encoding)
-    camera_info = None if frame.camera is None else messages.to_camera_info(header, frame.camera)
-    return ReplayedFrame(color, depth, camera_info, frame.stamp_ns)
+    """The source cannot be played; the text says which and why."""
 
 
 class ReplayNode(Node):
-    """Publishes `color/image_raw`, `depth/image_raw` and `color/camera_info` at a rate."""
+    """Publishes `color/image_raw`, `depth/image_raw` and `color/camera_info`, of a bag also in their compressed forms,
+    /tf and /tf_static. Raises SourceError.
+    """
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("lisa_replay", **node_options)
         source = self._declare(
             "source",
             "synthetic",
-            "synthetic, synthetic:SEED, arc2017, or a folder of colour + depth + camera JSON.",
-            read_only=True,
+            "synthetic, synthetic:SEED, arc2017, a folder of colour + depth + camera JSON, a bag (folder or file).",
         )
-        count = self._declare("frames", 5, "Number of synthetic scenes.", 1, 1000, read_only=True)
-        rate = self._declare("rate", 10.0, "Frames per second.", 0.01, 1000.0, read_only=True)
-        self._loop = self._declare(
-            "loop", True, "Start again after the last frame; otherwise stop publishing.", read_only=True
+        count = self._declare("frames", 5, "Number of synthetic scenes.", 1, 1000)
+        rate = self._declare(
+            "rate",
+            0.0,
+            "Pictures: frames per second, 0 = 10. Bags: how many times faster than recorded, 0 = 1.",
+            0.0,
+            1000.0,
         )
-        self._stamps = self._declare(
-            "stamps", "fresh", "fresh: stamped when published; file: as recorded.", read_only=True
+        loop = self._declare("loop", True, "Start again after the last frame; otherwise stop publishing.")
+        stamps = self._declare("stamps", "fresh", "fresh: stamped when published; file: as recorded.")
+        encoding = self._declare("depth_encoding", "16UC1", "Of pictures: 16UC1 (millimetres) or 32FC1 (metres).")
+        hold = self._declare(
+            "hold_frame", -1, "Publish only this picture; -1 plays all.", -1, 1_000_000, read_only=False
         )
-        encoding = self._declare("depth_encoding", "16UC1", "16UC1 (millimetres) or 32FC1 (metres).", read_only=True)
-        self._held = self._declare("hold_frame", -1, "Publish only this frame; -1 plays all.", -1, 1_000_000)
+        camera = {
+            name: self._declare(f"{name}_topic", "", f"The bag's {name} topic; empty: found by its name.")
+            for name in ("color", "depth", "camera_info")
+        }
         for name, value, choices in (
-            ("stamps", self._stamps, ("fresh", "file")),
+            ("stamps", stamps, ("fresh", "file")),
             ("depth_encoding", encoding, ("16UC1", "32FC1")),
         ):
             if value not in choices:
                 raise SourceError(f'parameter {name} must be one of {", ".join(choices)}, got "{value}"')
-        self._frames = [to_messages(frame, encoding) for frame in read_source(source, count)]
-        if self._held >= len(self._frames):
-            raise SourceError(
-                f"parameter hold_frame is {self._held}, but {source} has {len(self._frames)} frames (counted from 0)"
-            )
-        self._next = 0
-        qos = QoSProfile(depth=5)
-        self._color = self.create_publisher(Image, "color/image_raw", qos, qos_overriding_options=overridable())
-        self._depth = self.create_publisher(Image, "depth/image_raw", qos, qos_overriding_options=overridable())
-        self._camera_info = self.create_publisher(
-            CameraInfo, "color/camera_info", qos, qos_overriding_options=overridable()
-        )
+        fresh = stamps == "fresh"
+        try:
+            if is_bag(source):
+                self._player = BagPlayer(self, source, camera, rate=rate or 1.0, loop=loop, fresh=fresh)
+                self._player.hold(hold)
+            else:
+                self._player = FramePlayer(
+                    self,
+                    read_source(source, count),
+                    rate=rate or FRAME_RATE,
+                    loop=loop,
+                    fresh=fresh,
+                    encoding=encoding,
+                    hold=hold,
+                )
+        except (OSError, ValueError, ImportError) as error:
+            raise SourceError(f'source "{source}" cannot be played: {error}') from error
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._timer = self.create_timer(1.0 / rate, self._publish)
-        self.get_logger().info(
-            f"ready: {len(self._frames)} frame(s) of {source} at {rate:g} Hz on {self._color.topic_name}"
-        )
+        self.get_logger().info(f"ready: {source}: {self._player.describe()}")
+
+    def close(self) -> None:
+        """Stop publishing."""
+        self._player.close()
 
     def _declare(
         self,
@@ -141,7 +93,7 @@ class ReplayNode(Node):
         low: float | None = None,
         high: float | None = None,
         *,
-        read_only: bool = False,
+        read_only: bool = True,
     ) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=read_only)
         if isinstance(default, float) and low is not None:
@@ -153,40 +105,15 @@ class ReplayNode(Node):
     def _on_parameters(self, changed: Sequence[Parameter]) -> SetParametersResult:
         for parameter in changed:
             if parameter.name == "hold_frame":
-                if parameter.value >= len(self._frames):
-                    reason = (
-                        f"parameter hold_frame is {parameter.value}, "
-                        f"but there are {len(self._frames)} frames (counted from 0)"
-                    )
-                    return SetParametersResult(successful=False, reason=reason)
-                self._held = parameter.value
+                try:
+                    self._player.hold(parameter.value)
+                except ValueError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
-
-    def _publish(self) -> None:
-        if self._held >= 0:
-            frame = self._frames[self._held]
-        else:
-            if self._next == len(self._frames):
-                if not self._loop:
-                    self._timer.cancel()
-                    self.get_logger().info("all frames published")
-                    return
-                self._next = 0
-            frame = self._frames[self._next]
-            self._next += 1
-        stamp = self.get_clock().now().to_msg() if self._stamps == "fresh" else conversions.to_stamp(frame.stamp_ns)
-        for publisher, message in (
-            (self._camera_info, frame.camera_info),
-            (self._depth, frame.depth),
-            (self._color, frame.color),
-        ):
-            if message is not None:
-                message.header.stamp = stamp
-                publisher.publish(message)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM (status 0); 1 when the source cannot be read."""
+    """Run until SIGINT or SIGTERM (status 0); 1 when the source cannot be read, from the start or further on."""
     try:
         with ros_process(args):
             try:
@@ -197,8 +124,12 @@ def main(args: list[str] | None = None) -> int:
             spinning = Spinning(node)
             try:
                 spinning.wait()
+            except ValueError as error:  # a damaged bag
+                print(f"lisa_replay: {error}", file=sys.stderr)
+                return 1
             finally:
                 spinning.stop()
+                node.close()
                 node.destroy_node()
     except KeyboardInterrupt:
         pass

@@ -57,7 +57,7 @@ class Bag:
         try:
             self._reader = Reader(self._path)
             self._reader.open()
-        except Exception as error:  # noqa: BLE001 - a damaged file fails in rosbags in many ways, also as AssertionError
+        except Exception as error:  # noqa: BLE001 - damage shows in many ways, also as AssertionError
             raise ValueError(f"{path}: not a readable ROS 2 bag: {error or type(error).__name__}") from error
         self.topics: dict[str, str] = {connection.topic: connection.msgtype for connection in self._reader.connections}
 
@@ -84,7 +84,7 @@ class Bag:
 def camera_topics(
     topics: Mapping[str, str], *, color: str = "", depth: str = "", camera_info: str = ""
 ) -> CameraTopics:
-    """Which topics of a bag ({name: type}) are colour, depth and camera_info; names that are given are taken as they are.
+    """Which topics of a bag ({name: type}) are colour, depth and camera_info; names that are given are taken.
 
     By name: colour has color or rgb (or is the only image that is nothing else), depth has depth, and depth registered
     to colour comes before other depth; raw comes before compressed; camera_info lies beside colour. Raises ValueError

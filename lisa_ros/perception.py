@@ -81,7 +81,6 @@ def perceive(
     *,
     encoded: EncodedFrame | None = None,
     mode: str = "mask",
-    split: str = "seg",
     lift_options: Mapping[str, Any] | None = None,
     **ask_options: Any,
 ) -> list[Perception]:

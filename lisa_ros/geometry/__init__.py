@@ -27,5 +27,3 @@ __all__ = [
     "scene",
     "write_ply",
 ]
-
-background = scene = None

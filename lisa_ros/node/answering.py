@@ -243,13 +243,13 @@ class Answering:
         if request.image is not None:
             return outputs
         publishers = self._camera(request).publishers
-        if publishers.wants_overlay():
+        if publishers.wants("overlay"):
             title = f"{perception.query}  {perception.status.name}  p={perception.target_probability:.2f}"
             picture = draw_overlay(seen.frame.color, masks, title=title)
             outputs.overlay = messages.to_image(seen.header, picture, "rgb8")
-        if publishers.wants_markers():
+        if publishers.wants("markers"):
             outputs.markers = messages.to_markers(header_3d, perception.instances, perception.query)
-        if publishers.wants_detections():
+        if publishers.wants("detections"):
             outputs.detections = messages.to_detections(header_3d, perception.instances, perception.query)
         if seen.frame.depth is not None and seen.frame.camera is not None:
             self._add_surroundings(outputs, request, seen, masks, publishers)
@@ -260,7 +260,7 @@ class Answering:
         the place from which it was seen.
         """
         frame, lift_options = seen.frame, self._parameters.lift_options()
-        if request.background or publishers.wants_background():
+        if request.background or publishers.wants("background"):
             cloud = background(
                 masks,
                 frame.depth,
@@ -272,7 +272,7 @@ class Answering:
                 voxel=self._parameters["background_voxel"],
             )
             outputs.background = messages.to_cloud(seen.header, [cloud])
-        if request.background or publishers.wants_scene():
+        if request.background or publishers.wants("scene"):
             cloud, labels = scene(masks, frame.depth, frame.camera, frame.color, **lift_options)
             outputs.scene = messages.to_scene(seen.header, cloud, labels)
 

@@ -4,7 +4,8 @@ by parameter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -14,6 +15,11 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
+
+try:
+    from vision_msgs.msg import Detection3DArray
+except ImportError:  # part of a ROS distribution, not of the wheels
+    Detection3DArray = None
 
 RESULT_DEPTH = 1000
 """Results that a slow reader may lag behind: with depth 1 a burst of cancelled queries would overwrite results not yet
@@ -30,70 +36,76 @@ def overridable() -> QoSOverridingOptions:
 
 @dataclass
 class Outputs:
-    """The messages of one answered query, all with the header of its colour image. None = not to be published."""
+    """The messages of one answered query, all with the stamp of its colour image, in the order in which they are sent.
+    None = not to be published.
+    """
 
-    mask: Image
-    instances: Image
-    points: PointCloud2 | None = None
     camera_info: CameraInfo | None = None
+    mask: Image | None = None
+    instances: Image | None = None
+    points: PointCloud2 | None = None
+    background: PointCloud2 | None = None
+    scene: PointCloud2 | None = None
     overlay: Image | None = None
     markers: MarkerArray | None = None
+    detections: Any = None
+
+
+TYPES = {
+    "camera_info": CameraInfo,
+    "mask": Image,
+    "instances": Image,
+    "points": PointCloud2,
+    "background": PointCloud2,
+    "scene": PointCloud2,
+    "overlay": Image,
+    "markers": MarkerArray,
+}
+"""Message type by the name of an output, which is also the name of its topic."""
 
 
 class Publishers:
-    """One publisher per output topic."""
+    """The output topics of one camera: "~/mask", or "~/<camera>/mask" when it has a name."""
 
     def __init__(self, node: Node, camera: str = "") -> None:
         self._node = node
-        self._all: list[Publisher] = []
-        self.mask = self._add(Image, (f"~/{camera}/" if camera else "~/")+"mask")
-        self.camera_info = self._add(CameraInfo, "~/camera_info")
-        self.instances = self._add(Image, "~/instances")
-        self.points = self._add(PointCloud2, "~/points")
-        self.overlay = self._add(Image, "~/overlay")
-        self.markers = self._add(MarkerArray, "~/markers")
+        types = TYPES if Detection3DArray is None else TYPES | {"detections": Detection3DArray}
+        prefix = f"~/{camera}/" if camera else "~/"
+        self._all = {name: _publisher(node, kind, prefix + name, 1) for name, kind in types.items()}
 
-    def wants_detections(self): return False
-    def wants_background(self): return False
-    def wants_scene(self): return False
-    def wants_overlay(self) -> bool:
-        """Whether somebody listens; drawing costs milliseconds."""
-        return self.overlay.get_subscription_count() > 0
-
-    def wants_markers(self) -> bool:
-        """Whether somebody listens."""
-        return self.markers.get_subscription_count() > 0
+    def wants(self, output: str) -> bool:
+        """Whether somebody listens; some outputs cost milliseconds."""
+        return output in self._all and self._all[output].get_subscription_count() > 0
 
     def publish(self, outputs: Outputs) -> None:
         """Send all outputs of one query; the result comes after them."""
-        for publisher, message in (
-            (self.camera_info, outputs.camera_info),
-            (self.mask, outputs.mask),
-            (self.instances, outputs.instances),
-            (self.points, outputs.points),
-            (self.overlay, outputs.overlay),
-            (self.markers, outputs.markers),
-        ):
-            if message is not None:
-                publisher.publish(message)
+        for field in fields(outputs):
+            message = getattr(outputs, field.name)
+            if message is not None and field.name in self._all:
+                self._all[field.name].publish(message)
 
     def destroy(self) -> None:
         """Take the topics off the network."""
-        for publisher in self._all:
+        for publisher in self._all.values():
             self._node.destroy_publisher(publisher)
 
-    def _add(self, kind: type, topic: str, depth: int = 1) -> Publisher:
-        qos = QoSProfile(
-            depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
-        publisher = self._node.create_publisher(kind, topic, qos, qos_overriding_options=overridable())
-        self._all.append(publisher)
-        return publisher
 
 class ResultPublisher:
-    def __init__(self, node):
-        self._node=node
-        qos = QoSProfile(depth=RESULT_DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._p=node.create_publisher(SegmentationResult, "~/result", qos, qos_overriding_options=overridable())
-    def publish(self, m): self._p.publish(m)
-    def destroy(self): self._node.destroy_publisher(self._p)
+    """`~/result`, for all cameras."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._publisher = _publisher(node, SegmentationResult, "~/result", RESULT_DEPTH)
+
+    def publish(self, result: SegmentationResult) -> None:
+        """Send the one result of a request."""
+        self._publisher.publish(result)
+
+    def destroy(self) -> None:
+        """Take the topic off the network."""
+        self._node.destroy_publisher(self._publisher)
+
+
+def _publisher(node: Node, kind: type, topic: str, depth: int) -> Publisher:
+    qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return node.create_publisher(kind, topic, qos, qos_overriding_options=overridable())

@@ -250,7 +250,7 @@ class Answering:
         if publishers.wants("markers"):
             outputs.markers = messages.to_markers(header_3d, perception.instances, perception.query)
         if publishers.wants("detections"):
-            outputs.detections = messages.to_detections(header_3d, perception.instances, perception.query)
+            outputs.detections = messages.to_detections(header_3d, perception)
         if seen.frame.depth is not None and seen.frame.camera is not None:
             self._add_surroundings(outputs, request, seen, masks, publishers)
         return outputs

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lisa_ros.engine.segmentation import Segmentation
-from lisa_ros.geometry import Cloud, Frame, OrientedBox, lift, oriented_box
+from lisa_ros.geometry import Cloud, Frame, OrientedBox, clusters, lift, oriented_box
 
 if TYPE_CHECKING:
     from lisa_ros.engine import EncodedFrame, Engine
 
 MIN_POINTS = 10  # fewer carry no box
+SPLITS = ("seg", "cluster")
 
 
 class Status(IntEnum):
@@ -39,10 +40,10 @@ class Status(IntEnum):
 
 @dataclass
 class PerceivedInstance:
-    """One [SEG]: pixels, and the points behind them.
+    """One [SEG], or one of the objects in its mask: pixels, and the points behind them.
 
     Attributes:
-        mask: bool [H,W]. mask_score: mean foreground probability inside it. pixel_count: its area.
+        mask: bool [H,W]. mask_score: mean foreground probability inside the mask of the [SEG]. pixel_count: its area.
         box_2d: (u0, v0, u1, v1) in pixels, upper bounds exclusive.
         status_3d: "LIFTED", "NO_DEPTH" (no depth image, no camera, or no valid depth under the mask) or "TOO_FEW_POINTS"
             (some, but too few for a box).
@@ -81,6 +82,7 @@ def perceive(
     *,
     encoded: EncodedFrame | None = None,
     mode: str = "mask",
+    split: str = "seg",
     lift_options: Mapping[str, Any] | None = None,
     **ask_options: Any,
 ) -> list[Perception]:
@@ -89,12 +91,18 @@ def perceive(
     Args:
         encoded: ``engine.encode(frame.color)`` of an earlier call on the same frame; encoded here when None.
         mode: "mask" or "chat", see Engine.ask.
+        split: "seg": one instance per [SEG]. "cluster": one per object in its mask, the largest first; objects are told
+            apart in 3D (geometry.clusters), so without depth or camera it is one per [SEG] again.
         lift_options: keyword arguments of geometry.lift.
         ask_options: further keyword arguments of Engine.ask.
 
     Raises:
+        ValueError: split is neither.
         ValueError, Cancelled: as Engine.encode and Engine.ask raise them.
     """
+    if split not in SPLITS:
+        raise ValueError(f'split must be one of {", ".join(SPLITS)}, got "{split}"')
+    lift_options = lift_options or {}
     start = time.perf_counter()
     is_new = encoded is None
     segmentations = engine.ask(engine.encode(frame.color) if is_new else encoded, queries, mode=mode, **ask_options)
@@ -105,9 +113,10 @@ def perceive(
     for segmentation in segmentations:
         lift_start = time.perf_counter()
         instances = [
-            lift_instance(frame, mask, float(score), lift_options or {})
+            lift_instance(frame, part, float(score), lift_options)
             for mask, score in zip(segmentation.masks, segmentation.mask_scores)
-            if mask.any()
+            for part in divide(frame, mask, split, lift_options)
+            if part.any()
         ]
         status, message = judge(frame, instances)
         now = time.perf_counter()
@@ -125,6 +134,14 @@ def perceive(
             )
         )
     return perceptions
+
+
+def divide(frame: Frame, mask: np.ndarray, split: str, options: Mapping[str, Any]) -> list[np.ndarray]:
+    """The masks of a mask's instances, bool [H,W] all of them."""
+    if split == "seg" or frame.depth is None or frame.camera is None:
+        return [mask]
+    limits = {name: options[name] for name in ("min_depth", "max_depth") if name in options}
+    return clusters(mask, frame.depth, frame.camera, **limits)
 
 
 def lift_instance(frame: Frame, mask: np.ndarray, score: float, options: Mapping[str, Any]) -> PerceivedInstance:

@@ -20,7 +20,7 @@ from lisa_ros.node.conversions import ConversionError
 from lisa_ros.node.frame_buffer import FrameBuffer, Pair, Received
 from lisa_ros.node.inputs import Inputs
 from lisa_ros.node.parameters import Parameters
-from lisa_ros.node.publishers import Outputs, Publishers
+from lisa_ros.node.publishers import Outputs, Publishers, ResultPublisher
 from lisa_ros.node.requests import Request
 from lisa_ros.overlay import draw_overlay
 from lisa_ros.perception import Perception, Status, perceive
@@ -113,12 +113,19 @@ class Answering:
     """
 
     def __init__(
-        self, engine: Any, parameters: Parameters, publishers: Publishers, now_ns: Callable[[], int], logger: Any
+        self,
+        engine: Any,
+        parameters: Parameters,
+        publishers: Publishers,
+        results: ResultPublisher,
+        now_ns: Callable[[], int],
+        logger: Any,
     ) -> None:
         self.engine = engine
         self.inputs: Inputs | None = None
         self.buffer: FrameBuffer | None = None
-        self._parameters, self._publishers, self._now_ns, self._logger = parameters, publishers, now_ns, logger
+        self._parameters, self._publishers, self._results = parameters, publishers, results
+        self._now_ns, self._logger = now_ns, logger
         self._encoded: tuple[Received, Any] | None = None
         self._conversation: Conversation | None = None
         self._engine_lock = threading.Lock()  # a worker that was given up on may still be inside
@@ -356,12 +363,12 @@ class Answering:
             ),
             camera_info=seen.camera_info,
         )
-        if not only_images and self._publishers.wants_overlay():
+        if not only_images and self._publishers.wants("overlay"):
             title = f"{perception.query}  {perception.status.name}  p={perception.target_probability:.2f}"
             outputs.overlay = messages.to_image(
                 seen.header, draw_overlay(seen.frame.color, masks, title=title), "rgb8"
             )
-        if not only_images and self._publishers.wants_markers():
+        if not only_images and self._publishers.wants("markers"):
             outputs.markers = messages.to_markers(seen.header, perception.instances, perception.query)
         return outputs
 
@@ -394,6 +401,6 @@ class Answering:
                 result.stages = messages.to_stages(stages.seconds)
             stamp = conversions.stamp_ns(result.header.stamp)
             result.age = (self._now_ns() - stamp) / 1e9 if stamp else 0.0
-            self._publishers.result.publish(result)
+            self._results.publish(result)
         finally:
             request.on_end(reply)

@@ -20,7 +20,7 @@ from lisa_ros.node.answering import Answering
 from lisa_ros.node.frame_buffer import FrameBuffer
 from lisa_ros.node.inputs import Inputs
 from lisa_ros.node.parameters import Parameters
-from lisa_ros.node.publishers import Publishers, overridable
+from lisa_ros.node.publishers import Publishers, ResultPublisher, overridable
 from lisa_ros.node.requests import Request, Requests
 from lisa_ros.node.servers import Servers
 
@@ -71,6 +71,7 @@ class LisaNode(LifecycleNode):
         self._engine_factory = engine_factory
         self._answering: Answering | None = None
         self._output_topics: Publishers | None = None
+        self._results: ResultPublisher | None = None
         self._servers: Servers | None = None
         self._requests: Requests | None = None
         self._inputs: Inputs | None = None
@@ -95,8 +96,10 @@ class LisaNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
             self.get_logger().fatal(f'model "{model}" cannot be loaded: {error}')
             return FAILURE
-        self._output_topics = Publishers(self)
-        self._answering = Answering(engine, self.parameters, self._output_topics, self._now_ns, self.get_logger())
+        self._output_topics, self._results = Publishers(self), ResultPublisher(self)
+        self._answering = Answering(
+            engine, self.parameters, self._output_topics, self._results, self._now_ns, self.get_logger()
+        )
         self._servers = Servers(self, self._submit, self._cancel)
         self.get_logger().info(f"model {engine.name} loaded on {engine.device}, {engine.dtype}")
         return SUCCESS
@@ -201,7 +204,8 @@ class LisaNode(LifecycleNode):
             gc.collect()
         if self._output_topics is not None:
             self._output_topics.destroy()
-            self._output_topics = None
+            self._results.destroy()
+            self._output_topics = self._results = None
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

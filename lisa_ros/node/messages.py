@@ -1,5 +1,7 @@
 """What goes out: numpy to ROS messages, laid out as planners read them (docs/interfaces.md).
 
+Images carry the header of the colour image. Clouds, detections and markers carry a header with its stamp and the frame
+that their points and boxes are in, `header_3d`: the same one unless another frame was asked for.
 Messages are assigned `array.array("B")`: rclpy copies every other type byte by byte (ros2/rclpy#763).
 """
 
@@ -20,6 +22,11 @@ from lisa_ros.msg import SegmentationResult, SegmentedInstance, StageTime
 from lisa_ros.node.conversions import ENCODINGS, ConversionError
 from lisa_ros.overlay import instance_color
 from lisa_ros.perception import PerceivedInstance, Perception
+
+try:  # of a ROS distribution; PyPI has none
+    from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
+except ImportError:
+    Detection3DArray = None
 
 STATUS_3D = {
     "LIFTED": SegmentedInstance.LIFTED,
@@ -56,26 +63,43 @@ def to_instances(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, 
     return to_image(header, labels, "16UC1")
 
 
-def to_cloud(header: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
+def to_cloud(header_3d: Header, clouds: Iterable[Cloud]) -> PointCloud2 | None:
     """All clouds in one message: height 1, x y z rgb at 0 4 8 12, dense, no NaN. None when there is no point: an empty
     cloud is never sent.
     """
-    clouds = [cloud for cloud in clouds if len(cloud)]
-    if not clouds:
+    clouds = [Cloud.empty(), *clouds]
+    points, colors = (np.concatenate([getattr(cloud, part) for cloud in clouds]) for part in ("points", "colors"))
+    return _cloud(header_3d, points, colors)
+
+
+def to_scene(header_3d: Header, cloud: Cloud, labels: np.ndarray) -> PointCloud2 | None:
+    """A cloud as `to_cloud` makes it, with a field more: label [N], UINT32 at 16, 0 = scene, i = instance with id i.
+
+    UINT32 because that is what PCL's PointXYZRGBL reads by this name, and the type of Contact-GraspNet's mask.
+    """
+    return _cloud(header_3d, cloud.points, cloud.colors, labels)
+
+
+def _cloud(
+    header: Header, points: np.ndarray, colors: np.ndarray, labels: np.ndarray | None = None
+) -> PointCloud2 | None:
+    finite = np.isfinite(points).all(axis=1)
+    if not finite.all():
+        points, colors, labels = points[finite], colors[finite], None if labels is None else labels[finite]
+    if not len(points):
         return None
-    points = np.concatenate([cloud.points for cloud in clouds])
-    colors = np.concatenate([cloud.colors for cloud in clouds])
-    records = np.zeros((len(points), 4), "<f4")  # x y z rgb; rgb is 0x00RRGGBB, little endian: bytes B G R 0
-    records[:, :3] = points
-    records.view(np.uint8)[:, 12:15] = colors[:, ::-1]
-    if not np.isfinite(points).all():
-        records = records[np.isfinite(points).all(axis=1)]
-    if not len(records):
-        return None
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4")] + ([] if labels is None else [("label", "<u4")])
+    records = np.zeros(len(points), fields)
+    words = records.view(np.uint8).reshape(len(points), -1)  # rgb is 0x00RRGGBB, little endian: bytes B G R 0
+    words[:, :12].view("<f4")[:] = points
+    words[:, 12:15] = colors[:, ::-1]
+    if labels is not None:
+        records["label"] = labels
     message = PointCloud2(header=header, height=1, width=len(records), is_bigendian=False, is_dense=True)
-    for number, name in enumerate(("x", "y", "z", "rgb")):
-        message.fields.append(PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1))
-    message.point_step = 16
+    for name, (kind, offset) in records.dtype.fields.items():
+        datatype = PointField.FLOAT32 if kind.kind == "f" else PointField.UINT32
+        message.fields.append(PointField(name=name, offset=offset, datatype=datatype, count=1))
+    message.point_step = records.itemsize
     message.row_step = message.point_step * len(records)
     message.data = _bytes(records)
     return message
@@ -129,17 +153,38 @@ def to_instance(number: int, instance: PerceivedInstance) -> SegmentedInstance:
     return message
 
 
-def to_markers(header: Header, instances: Sequence[PerceivedInstance], text: str) -> MarkerArray:
+def to_detections(header_3d: Header, perception: Perception) -> Detection3DArray:
+    """The box of every lifted instance, for whoever knows vision_msgs (Detection3DArray is None where it is missing).
+
+    id: the instance's, of this query only. class_id: the query; score: target_probability, how sure the model is that
+    this is what the query means (how exact the mask is says mask_score, in the result).
+    """
+    message = Detection3DArray(header=header_3d)
+    for number, instance in enumerate(perception.instances, start=1):
+        if instance.status_3d != "LIFTED":
+            continue
+        detection = Detection3D(header=header_3d, id=str(number))
+        detection.bbox.center, detection.bbox.size = _box_pose(instance), Vector3(**_xyz(instance.box.size))
+        hypothesis = ObjectHypothesisWithPose()
+        hypothesis.hypothesis.class_id = perception.query
+        hypothesis.hypothesis.score = float(perception.target_probability)
+        hypothesis.pose.pose = detection.bbox.center
+        detection.results.append(hypothesis)
+        message.detections.append(detection)
+    return message
+
+
+def to_markers(header_3d: Header, instances: Sequence[PerceivedInstance], text: str) -> MarkerArray:
     """One see-through box and one label per lifted instance; the first marker removes those of the query before."""
-    markers = [Marker(header=header, action=Marker.DELETEALL)]
+    markers = [Marker(header=header_3d, action=Marker.DELETEALL)]
     for number, instance in enumerate(instances, start=1):
         if instance.status_3d != "LIFTED":
             continue
         red, green, blue = (value / 255 for value in instance_color(number - 1))
         pose, size = _box_pose(instance), Vector3(**_xyz(instance.box.size))
-        box = Marker(header=header, ns="box", id=number, type=Marker.CUBE, pose=pose, scale=size)
+        box = Marker(header=header_3d, ns="box", id=number, type=Marker.CUBE, pose=pose, scale=size)
         box.color = ColorRGBA(r=red, g=green, b=blue, a=0.4)
-        label = Marker(header=header, ns="label", id=number, type=Marker.TEXT_VIEW_FACING, pose=pose, text=text)
+        label = Marker(header=header_3d, ns="label", id=number, type=Marker.TEXT_VIEW_FACING, pose=pose, text=text)
         label.scale.z, label.color = 0.05, ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
         markers += [box, label]
     return MarkerArray(markers=markers)

@@ -1,4 +1,4 @@
-"""Message layouts, without a network."""
+"""What comes in: layouts of messages, without a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from lisa_ros.geometry import Camera, Cloud
+from lisa_ros.geometry import Camera
 from lisa_ros.node import conversions, messages
 from lisa_ros.node.conversions import ConversionError
 
@@ -146,28 +146,6 @@ def test_camera_round_trip_and_refusals():
     info.k[0] = -1.0
     with pytest.raises(ConversionError, match="fx"):
         conversions.camera_of(info, 640, 480)
-
-
-def test_cloud_layout_and_no_empty_or_nan_cloud():
-    points = np.array([[1, 2, 3], [4, 5, 6], [np.nan, 0, 1]], np.float32)
-    colors = np.array([[10, 20, 30], [255, 0, 1], [0, 0, 0]], np.uint8)
-    cloud = messages.to_cloud(Header(frame_id="f"), [Cloud(points[:1], colors[:1]), Cloud(points[1:], colors[1:])])
-    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 16, 32) and cloud.is_dense
-    assert isinstance(cloud.data, array.array)
-    assert np.array_equal(np.frombuffer(cloud.data, "<f4").reshape(2, 4)[:, :3], points[:2])
-    assert np.array_equal(np.frombuffer(cloud.data, np.uint8).reshape(2, 16)[:, 12:15], colors[:2, ::-1])
-    assert messages.to_cloud(Header(), []) is None
-    assert messages.to_cloud(Header(), [Cloud.empty(), Cloud(points[2:], colors[2:])]) is None
-
-
-def test_masks_and_instances():
-    a, b = np.zeros((2, 4, 6), bool)
-    a[:2, :2], b[2:, 3:] = True, True
-    assert np.array_equal(
-        conversions.image_array(messages.to_mask(Header(), [a, b], (4, 6))), np.where(a | b, 255, 0)
-    )
-    assert np.array_equal(conversions.image_array(messages.to_instances(Header(), [a, b], (4, 6))), a + 2 * b)
-    assert not any(messages.to_mask(Header(), [], (4, 6)).data)
 
 
 def test_numpy_and_cv_bridge_agree():

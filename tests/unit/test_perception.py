@@ -99,3 +99,47 @@ def test_encoding_that_goes_on_while_the_queries_are_read_counts_as_encoding():
     seconds = perceive(Deferred(square()), frame(), ["it"])[0].seconds
     assert seconds["encode"] >= 0.1
     assert seconds["encode"] + seconds["language"] + seconds["lift"] <= seconds["total"] + 1e-6
+
+
+def two_squares():
+    """A mask of two squares, and a frame in which they are at different depths before a wall; the right one is larger."""
+    mask, one = np.zeros((48, 64), bool), frame(depth=3.0)
+    mask[16:31, 5:20] = mask[12:34, 36:58] = True
+    one.depth[16:31, 5:20], one.depth[12:34, 36:58] = 1.0, 1.0
+    return mask, one
+
+
+def test_split_by_cluster_gives_one_instance_per_object_the_largest_first():
+    mask, one = two_squares()
+    whole = perceive(FixedEngine(mask), one, ["them"])[0]
+    assert len(whole.instances) == 1
+    perception = perceive(FixedEngine(mask), one, ["them"], split="cluster")[0]
+    assert [instance.box_2d for instance in perception.instances] == [(36, 12, 58, 34), (5, 16, 20, 31)]
+    assert (sum(instance.mask for instance in perception.instances) == mask).all()
+    for instance, across in zip(perception.instances, (0.22, 0.15)):
+        assert instance.mask_score == pytest.approx(0.9) and instance.status_3d == "LIFTED"
+        assert instance.pixel_count == instance.mask.sum() and instance.box.size[0] == pytest.approx(across, abs=0.03)
+    assert perception.instances[1].centroid[0] < 0 < perception.instances[0].centroid[0]
+
+
+@pytest.mark.parametrize("where", [frame(depth=None), frame(camera=None), frame(depth=0.0)])
+def test_what_cannot_be_told_apart_is_not_split(where):
+    mask, _ = two_squares()
+    (instance,) = perceive(FixedEngine(mask), where, ["them"], split="cluster")[0].instances
+    assert (instance.mask == mask).all()
+
+
+def test_split_keeps_the_instances_of_the_model_apart_and_obeys_the_depth_limits():
+    mask, one = two_squares()
+    one.depth[mask & (np.arange(64) < 30)] = 2.0
+    wall = np.zeros((48, 64), bool)
+    wall[10:30, 22:34] = True
+    instances = perceive(FixedEngine(wall, mask), one, ["them"], split="cluster")[0].instances
+    assert len(instances) == 3 and (instances[0].mask == wall).all()
+    limited = perceive(FixedEngine(mask), one, ["them"], split="cluster", lift_options={"max_depth": 1.5})[0].instances
+    assert len(limited) == 1 and limited[0].status_3d == "LIFTED"
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="seg, cluster"):
+        perceive(FixedEngine(square()), frame(), ["it"], split="both")

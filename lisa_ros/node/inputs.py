@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from lisa_ros.node.complaints import Listening, Offer, Situation, complaints
 from lisa_ros.node.conversions import ConversionError, serialized_stamp_ns
 from lisa_ros.node.frame_buffer import FrameBuffer
+from lisa_ros.node.listener import Listener, NotByExecutor
 from lisa_ros.node.parameters import Parameters
 from lisa_ros.node.publishers import overridable
 from lisa_ros.node.traffic import Pairing, Traffic, pairing
@@ -71,6 +72,7 @@ class _Input:
     """
 
     subscription: Subscription
+    receive: Callable[[bytes], None]
     type: type
     traffic: Traffic
     switch: tuple[str, str, str, type] | None = None
@@ -90,6 +92,7 @@ class Inputs:
     def __init__(self, node: Node, parameters: Parameters, buffer: FrameBuffer, camera: str = "") -> None:
         self.camera = camera
         self._node, self._parameters = node, parameters
+        self._group = NotByExecutor()
         self._color = self._open_image("color_transport", COLOR, buffer.add_color)
         self._depth = self._open_image("depth_transport", DEPTH, buffer.add_depth)
         self._camera_info = self._open(CameraInfo, self._below("color/camera_info"), buffer.add_camera_info)
@@ -98,12 +101,14 @@ class Inputs:
         self.color_topic, self.depth_topic = self._color.topic, self._depth.topic
         self.camera_info_topic = self._camera_info.topic
         self._pairing = Pairing(0, 0)
+        self._listener = Listener(node, [(one.subscription, one.receive) for one in self._all])
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock that stands still must not stop the watch
         self._timer = node.create_timer(WATCH_SECONDS, self._watch, clock=steady)
 
     def close(self) -> None:
         """Stop listening."""
         self._node.destroy_timer(self._timer)
+        self._listener.close()
         for one in self._all:
             self._node.destroy_subscription(one.subscription)
 
@@ -146,12 +151,17 @@ class Inputs:
             traffic.note(stamp)
             store(serialized, stamp)
 
-        # Each event handler costs as much per wake-up of the executor as a subscription; `_watch` sees more than they do.
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
         subscription = self._node.create_subscription(
-            kind, topic, receive, sensor_data(), raw=True, event_callbacks=quiet, qos_overriding_options=overridable()
+            kind,
+            topic,
+            receive,
+            sensor_data(),
+            raw=True,
+            callback_group=self._group,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),  # `_watch` sees more than they do
+            qos_overriding_options=overridable(),
         )
-        return _Input(subscription, kind, traffic)
+        return _Input(subscription, receive, kind, traffic)
 
     # ---- the watch ----
     def _watch(self) -> None:

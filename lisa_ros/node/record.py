@@ -37,7 +37,7 @@ listener from its first answer on."""
 
 NOT_BY_DEFAULT = ("scene",)  # as large as the depth image, and all in it is in points and background too
 PROGRESS_SECONDS = 5.0
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+WATCH_SECONDS = 0.2
 LAST_WORDS_SECONDS = 1.0
 """The same Ctrl-C stops the node, whose last results (CANCELLED) shall be in the bag, too."""
 
@@ -114,19 +114,20 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _record() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # one that comes now waits until there is something to finish
+    # Noted, not raised: a second Ctrl-C, or launch's own SIGINT right behind it, must not cut the bag short.
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: signals.append(number))
     node = RecordNode()
     spinning = Spinning(node)
     try:
         node.get_logger().info(f"ready: recording {', '.join(node.topics)} in {node.recording.out}")
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        spinning.wait()  # returns only by raising
-    except KeyboardInterrupt:
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # a second Ctrl-C must not cut the bag short
+        while not signals and not spinning.ended.wait(WATCH_SECONDS):
+            pass
         spinning.ended.wait(LAST_WORDS_SECONDS)
         spinning.stop()
         if spinning.failure is not None:
-            raise spinning.failure from None
+            raise spinning.failure
         if node.recording.finish():
             node.get_logger().info(f"recorded {node.described()} in {node.recording.out}")
         else:

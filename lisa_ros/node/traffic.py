@@ -5,6 +5,7 @@ A message costs one entry in a bounded queue; everything else is worked out when
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -21,19 +22,21 @@ _KEPT = 1000
 
 
 class Traffic:
-    """Arrivals on one topic. opened: time.monotonic() since when messages could come."""
+    """Arrivals on one topic; one thread notes them, others may ask. opened: time.monotonic() since when messages could come."""
 
     def __init__(self, opened: float) -> None:
         self.opened = opened
         self.count = 0
         self.last: tuple[float, int] | None = None
         self._recent: deque[tuple[float, int]] = deque(maxlen=_KEPT)
+        self._lock = threading.Lock()
 
     def note(self, stamp_ns: int) -> None:
         """A message has arrived."""
-        self.last = (time.monotonic(), stamp_ns)
-        self._recent.append(self.last)
-        self.count += 1
+        with self._lock:
+            self.last = (time.monotonic(), stamp_ns)
+            self._recent.append(self.last)
+            self.count += 1
 
     def silence(self, now: float) -> float:
         """Seconds without a message."""
@@ -48,7 +51,8 @@ class Traffic:
         """Arrivals (time.monotonic(), float64 [n]) and stamps (nanoseconds, int64 [n]) of messages that came after
         `since`, in order of arrival.
         """
-        recent = [entry for entry in self._recent.copy() if entry[0] >= since]
+        with self._lock:
+            recent = [entry for entry in self._recent if entry[0] >= since]
         return np.array([arrived for arrived, _ in recent]), np.array([stamp for _, stamp in recent], np.int64)
 
 

@@ -67,7 +67,9 @@ def until_recorded(process: subprocess.Popen, count: int) -> None:
 
 
 def interrupt(process: subprocess.Popen) -> str:
-    os.killpg(process.pid, signal.SIGINT)
+    """As Ctrl-C under ros2 launch: once to the whole group, and once more by launch itself."""
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=SECONDS)
     return output
 

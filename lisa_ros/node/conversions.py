@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import struct
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros.geometry import Camera
@@ -62,6 +64,17 @@ def serialized_stamp_ns(serialized: bytes) -> int:
         raise ConversionError(f"a message of {len(serialized)} bytes has no header")
     seconds, nanoseconds = struct.unpack_from("<iI" if serialized[1] & 1 else ">iI", serialized, 4)
     return seconds * 1_000_000_000 + nanoseconds
+
+
+# ---- bytes in ----
+def deserialized(serialized: bytes, kind: type) -> Any:
+    """A message of this type; raises ConversionError when the bytes are cut off or those of something else."""
+    try:
+        return deserialize_message(serialized, kind)
+    except (RuntimeError, ValueError, MemoryError) as error:  # rmw's own, text that is not UTF-8, a length of gigabytes
+        raise ConversionError(
+            f"a message of {len(serialized)} bytes cannot be read as {kind.__name__}: it is cut off or of another type"
+        ) from error
 
 
 # ---- images in ----

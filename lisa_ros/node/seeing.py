@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -82,16 +81,16 @@ class Seeing:
                 f"the newest image on {inputs.color_topic} is {age:.2f} s old; max_age is {max_age:g} s",
             )
         try:
-            message = deserialize_message(pair.color.message, inputs.color_type)
+            message = conversions.deserialized(pair.color.message, inputs.color_type)
             color = conversions.color_image(message, parameters["max_image_pixels"])
         except ConversionError as error:
             raise Refused(Status.FAILED, f"{inputs.color_topic}: {error}") from error
         depth: Image | CompressedImage | str = self._why_no_depth(pair, inputs)
         if pair.depth is not None:
-            depth = deserialize_message(pair.depth.message, inputs.depth_type)
+            depth = _read(pair.depth, inputs.depth_type, inputs.depth_topic)
         camera_info: CameraInfo | str = f"no message has arrived on {inputs.camera_info_topic}"
         if pair.camera_info is not None:
-            camera_info = deserialize_message(pair.camera_info.message, CameraInfo)
+            camera_info = _read(pair.camera_info, CameraInfo, inputs.camera_info_topic)
         names = {"depth": inputs.depth_topic, "camera_info": inputs.camera_info_topic}
         seen = self._assemble(color, message.header, depth, camera_info, names)
         seen.key = pair.color
@@ -160,3 +159,11 @@ class Seeing:
         if camera is not None:
             info, info.header = camera_info, header
         return Seen(frame, header, info, missing)
+
+
+def _read(received: Received, kind: type, topic: str) -> Any:
+    """A message, or the text that says why it cannot be read."""
+    try:
+        return conversions.deserialized(received.message, kind)
+    except ConversionError as error:
+        return f"{topic}: {error}"

@@ -129,9 +129,7 @@ def test_stamps_apart(lisa, client):
     lines = log_lines(client)
     client.connect()
     header = client.header()
-    for number in range(4):
-        header = later(header, 0.1)
-        arrive(client, lisa, header=header, depth=depth_at(later(header, -1)))
+    arrive(client, lisa, header=header, depth=depth_at(later(header, -1)))
     ask(client, Result.NO_DEPTH, "/depth/image_raw is 1.000 s away", "sync_tolerance is 0.02 s")
     assert mask_pixels(client) == 2400
     show_more = itertools.count(1)
@@ -139,7 +137,7 @@ def test_stamps_apart(lisa, client):
     def told() -> bool:
         frame = later(header, next(show_more) / 10)
         arrive(client, lisa, header=frame, depth=depth_at(later(frame, -1)))
-        return any("none of the last" in line and "/depth/image_raw is 1 s behind colour" in line for line in lines)
+        return any(re.search("none of the last .* /depth/image_raw is 1(.1)? s behind colour", line) for line in lines)
 
     client.until(told)
     still_answers(client, lisa, header=later(header, next(show_more) / 10))

@@ -19,18 +19,18 @@ os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).paren
 
 import numpy as np
 import rclpy
-from scripted_engine import ScriptedEngine
 from lisa_ros.msg import SegmentationResult
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from scripted_engine import ScriptedEngine
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.geometry import Camera
 from lisa_ros.node import conversions, messages
-from lisa_ros.node.lisa_node import LisaNode
+from lisa_ros.node.lisa_node import EngineFactory, LisaNode
 from lisa_ros.node.process import Spinning
 
 SECONDS = 60.0
@@ -154,17 +154,16 @@ class Client:
 class Running:
     """A node under test in its own executor thread."""
 
-    def __init__(self, engine: ScriptedEngine, **parameters) -> None:
-        self.engine = engine
+    def __init__(self, factory: EngineFactory, **parameters) -> None:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.loads: list[tuple[str, dict]] = []
-
-        def factory(model, **options):
-            self.loads.append((model, options))
-            return engine
-
         self.node = LisaNode(engine_factory=factory, parameter_overrides=overrides)
         self.spinning = Spinning(self.node)
+
+    def start(self) -> None:
+        """Configure and activate."""
+        self.node.trigger_configure()
+        self.node.trigger_activate()
+        assert self.node.state_label() == "active"
 
     @property
     def inputs(self):
@@ -177,10 +176,27 @@ class Running:
         return port.buffer.frames() if port.buffer is not None else 0
 
     def close(self) -> None:
-        self.engine.release.set()
         self.node.close()
         self.spinning.stop()
+        self.node.free()
         self.node.destroy_node()
+
+
+class Scripted(Running):
+    """A node with a fake engine in its own process."""
+
+    def __init__(self, **parameters) -> None:
+        self.engine = ScriptedEngine()
+        self.loads: list[tuple[str, dict]] = []
+        super().__init__(self._load, **parameters)
+
+    def close(self) -> None:
+        self.engine.release.set()
+        super().close()
+
+    def _load(self, model: str, **options) -> ScriptedEngine:
+        self.loads.append((model, options))
+        return self.engine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -192,17 +208,15 @@ def ros():
 
 @pytest.fixture
 def make_node():
-    """Starts nodes with a fake engine: make_node(parameter=value, ...) -> Running, configured and active."""
-    running: list[Running] = []
+    """Starts nodes with a fake engine: make_node(parameter=value, ...) -> Scripted, configured and active."""
+    running: list[Scripted] = []
 
-    def make(*, start: bool = True, **parameters) -> Running:
+    def make(*, start: bool = True, **parameters) -> Scripted:
         gc.collect()  # lifecycle nodes of earlier tests live until then, and /rosout serves one node of a name only
-        node = Running(ScriptedEngine(), **parameters)
+        node = Scripted(**parameters)
         running.append(node)
         if start:
-            node.node.trigger_configure()
-            node.node.trigger_activate()
-            assert node.node.state_label() == "active"
+            node.start()
         return node
 
     yield make

@@ -1,3 +1,4 @@
 """The node's harness for the fault campaign."""
 
 from node_harness import client, lisa, make_node, ros  # noqa: F401 - fixtures
+from planner import planner  # noqa: F401 - fixture

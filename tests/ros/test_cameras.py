@@ -69,7 +69,7 @@ def test_the_parameter_keeps_a_query_standing(lisa, client):
     shown = []
     for count in (1, 2, 3):
         shown.append(client.show().stamp)
-        client.until(lambda: len(client.results) >= count)
+        client.until(lambda count=count: len(client.results) >= count)
     assert [result.status for result in client.results] == [Result.FOUND] * 3
     ids = [result.request_id for result in client.results]
     assert [name.partition("/")[2] for name in ids] == ["1", "2", "3"] and len({n.partition("/")[0] for n in ids}) == 1
@@ -90,7 +90,7 @@ def test_a_standing_goal_counts_its_frames_and_ends_by_cancel(lisa, client, goal
     client.until(sent.done)
     for count in (1, 2):
         client.show()
-        client.until(lambda: any(feedback.frames >= count for feedback in heard))
+        client.until(lambda count=count: any(feedback.frames >= count for feedback in heard))
     black = messages.to_image(client.header(), np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
     client.show(header=black.header, color=black)
     client.until(lambda: any(result.status == Result.NOT_FOUND for result in client.results))

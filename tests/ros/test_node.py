@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from node_harness import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.msg import SegmentedInstance
+from node_harness import CAMERA, HEIGHT, SECONDS, WIDTH, depth_picture, red_box_picture, wait_for
 from rcl_interfaces.msg import Log
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String

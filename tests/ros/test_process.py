@@ -11,8 +11,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from node_harness import CAMERA, SECONDS, depth_picture, red_box_picture
 from lisa_ros.msg import SegmentationResult as Result
+from node_harness import CAMERA, SECONDS, depth_picture, red_box_picture
 from std_msgs.msg import String
 
 HERE = Path(__file__).parent

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from node_harness import SECONDS
 from lisa_ros.msg import SegmentationResult
+from node_harness import SECONDS
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from node_harness import CAMERA, HEIGHT, WIDTH, depth_picture, red_box_picture, wait_for
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.srv import SegmentImage
+from node_harness import CAMERA, HEIGHT, WIDTH, depth_picture, red_box_picture, wait_for
 from rclpy.action import ActionClient
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import Image

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 import rclpy
-from node_harness import SECONDS
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_harness import SECONDS
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from node_harness import CAMERA, SECONDS, depth_picture, red_box_picture
 from lisa_ros.msg import SegmentationResult as Result
+from node_harness import CAMERA, SECONDS, depth_picture, red_box_picture
 from rcl_interfaces.msg import Log
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image

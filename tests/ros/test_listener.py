@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import rclpy
-from conftest import SECONDS
+from node_harness import SECONDS
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import String

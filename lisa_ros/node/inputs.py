@@ -5,6 +5,7 @@ with its cause.
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class _Input:
     type: type
     traffic: Traffic
     switch: tuple[str, str, str, type] | None = None
-    warned: float = -WARN_SECONDS
+    warned: float = -math.inf
     complaint: str = ""
 
     @property

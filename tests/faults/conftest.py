@@ -1,4 +1,5 @@
 """The node's harness for the fault campaign."""
 
+from isolated import isolated, make_isolated  # noqa: F401 - fixtures
 from node_harness import client, lisa, make_node, ros  # noqa: F401 - fixtures
 from planner import planner  # noqa: F401 - fixture

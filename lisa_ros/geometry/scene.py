@@ -12,7 +12,7 @@ from lisa_ros.geometry.camera import Camera
 from lisa_ros.geometry.cloud import Cloud
 from lisa_ros.geometry.lift import keep_target, mask_patch
 from lisa_ros.geometry.patch import Patch, check_view
-from lisa_ros.geometry.surface import behind_step, grow_back, jump_tolerance, nearest_around
+from lisa_ros.geometry.surface import behind_step, jump_tolerance, nearest_around
 
 # A target without depth (glass) is taken to be this far, metres, when its margin is turned into pixels: arm's length.
 BLIND_DEPTH = 0.5
@@ -130,9 +130,7 @@ def _mixed(whole: Patch, target: np.ndarray, reach: float) -> np.ndarray:
     left, top, width, height = cv2.boundingRect(ring.view(np.uint8))
     here = slice(top, top + height), slice(left, left + width)
     depth, valid = whole.depth[here], whole.chosen[here]
-    tolerance = jump_tolerance(depth)
-    behind = behind_step(depth, tolerance, valid) & valid
-    behind &= ~grow_back(depth, tolerance, valid & ~behind, behind)
+    behind = behind_step(depth, jump_tolerance(depth), valid)
     # a mask's rim and the pixels next to it: whatever is farther than the target there may be mixed
     behind |= depth > nearest_around(depth, target[here])
     ring[here] &= behind

@@ -11,12 +11,6 @@ POLICY = Path(__file__).parents[2] / "config" / "sros2_policy.xml"
 PERMISSIONS = {"topics": ("publish", "subscribe"), "services": ("reply", "request"), "actions": ("execute", "call")}
 OPTIONAL = {  # allowed, but not met in the nodes of this test; take out what they have
     ("publish", "/lisa/detections"),  # only where vision_msgs is installed
-    ("publish", "/lisa/background"),
-    ("publish", "/lisa/scene"),
-    ("publish", "/diagnostics"),
-    ("subscribe", "/depth/image_raw/compressedDepth"),
-    ("subscribe", "/tf"),
-    ("subscribe", "/tf_static"),
 }
 ACTION_SERVICES = ("cancel_goal", "get_result", "send_goal")
 ACTION_TOPICS = ("feedback", "status")
@@ -70,7 +64,10 @@ def used(node) -> set[tuple[str, str]]:
 def everything(make_node):
     """What nodes with raw and with compressed input, with real and with simulated time have."""
     needed = set()
-    for parameters in ({}, {"color_transport": "compressed", "use_sim_time": True}):
+    for parameters in (
+        {},
+        {"color_transport": "compressed", "depth_transport": "compressed", "use_sim_time": True},
+    ):
         running = make_node(**parameters)
         needed |= used(running.node)
         running.close()

@@ -79,6 +79,16 @@ def test_the_wall_is_left_right_beside_the_target():
     assert len(cloud) == 120 * 160 - 46 * 46
 
 
+def test_flying_pixels_go_and_the_wall_stays_where_the_mask_stops_short_of_the_outline():
+    depth, mask = card()
+    depth[40:80, 100] = 1.5  # the column between front and back
+    cloud = background([grown(mask, -6)], depth, FLAT, voxel=0)
+    assert (cloud.points[:, 2] == 2.0).all()
+    rows, columns = seen_at(cloud, FLAT)
+    columns = columns[rows == 60]
+    assert columns[columns < 80].max() == 58 and columns[columns > 80].min() == 102  # the first pixel behind an edge goes
+
+
 def test_the_margin_is_measured_in_space():
     depth, mask = card(far=1.0)  # in one plane with what is around it
     for margin in (0.0, 0.02, 0.05):
@@ -128,6 +138,15 @@ def test_thinning_leaves_one_measured_point_in_every_voxel(voxel):
     assert (cloud.colors == view.color[rows, columns]).all()
     again = background([], view.depth, view.camera, view.color, voxel=voxel)
     assert (again.points == cloud.points).all() and (again.colors == cloud.colors).all()
+
+
+def test_a_voxel_that_the_target_shares_keeps_a_point_of_what_is_left():
+    depth, mask = np.ones((120, 160), np.float32), np.zeros((120, 160), bool)
+    mask[:57] = True  # a voxel reaches from row 50 to row 59
+    points, thinned = (background([mask], depth, FLAT, margin=0.0, voxel=voxel).points for voxel in (0.0, 0.02))
+    assert points[:, 1].min() < 0.0
+    wanted, found = ({tuple(cell) for cell in np.floor(p * np.float32(50)).astype(int)} for p in (points, thinned))
+    assert found == wanted
 
 
 @pytest.mark.parametrize("nothing", [0.0, np.nan, np.inf, -1.0, 20.0, 0.05])

@@ -37,25 +37,29 @@ def keep_image_memory() -> None:
 
 @contextmanager
 def ros_process(args: list[str] | None) -> Iterator[None]:
-    """rclpy from init to shutdown; SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+    """rclpy from init to shutdown; the first SIGINT or SIGTERM raises KeyboardInterrupt in the main thread.
 
     rclpy's own handler would shut the context down at once, and then the last results could not be published any more.
-    The
-    handlers are set explicitly because processes that a script started in the background ignore SIGINT.
+    The handlers are set explicitly because processes that a script started in the background ignore SIGINT.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt_once)
+    signal.signal(signal.SIGTERM, _interrupt_once)
     keep_image_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the shutdown short
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A lifecycle node's state machine keeps its rcl node alive until the Python objects go; without a farewell on the
         # network others would go on talking to this process until its lease ends (20 s).
         gc.collect()
         rclpy.try_shutdown()
+
+
+def _interrupt_once(number: int, frame: object) -> None:
+    """A second signal must not cut the shutdown short: ros2 launch sends one right after a terminal's Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class Spinning:

@@ -86,7 +86,7 @@ def test_wheel_holds_the_embedded_model(wheel):
     assert 1e6 < sum(item.file_size for item in weights) <= 60e6
 
 
-@pytest.mark.parametrize("name", ["lisa", "lisa_node", "lisa_replay"])
+@pytest.mark.parametrize("name", ["lisa", "lisa_node", "lisa_record", "lisa_replay"])
 def test_launchers(repository, name):
     """Executable, found through PATH's python3, and made of a module that exists."""
     path = repository / "scripts" / name

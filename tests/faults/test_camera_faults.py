@@ -157,7 +157,10 @@ def test_depth_out_of_order(lisa, client):
     still_answers(client, lisa)
 
 
-@fault("time jumps back (a driver restarts)", "`FOUND` in the new frame; nothing from before the jump is paired with it")
+@fault(
+    "time jumps back (a driver restarts)",
+    "`FOUND` in the new frame; nothing from before the jump is paired with it",
+)
 def test_time_jumps_back(lisa, client):
     client.connect()
     future = client.header(shift=100.0)
@@ -172,7 +175,10 @@ def test_time_jumps_back(lisa, client):
     still_answers(client, lisa)
 
 
-@fault("a bag loops (the same stamps again)", "`FOUND` or `NOT_FOUND` in the frame that arrived last, not in its double")
+@fault(
+    "a bag loops (the same stamps again)",
+    "`FOUND` or `NOT_FOUND` in the frame that arrived last, not in its double",
+)
 def test_bag_loops(lisa, client):
     client.connect()
     first = client.header()

@@ -248,7 +248,10 @@ def test_camera_info_message_cut_off(lisa, client):
     still_answers(client, lisa)
 
 
-@fault("a message too short for a header", "ignored, the log names the topic; queries are answered about the frame before")
+@fault(
+    "a message too short for a header",
+    "ignored, the log names the topic; queries are answered about the frame before",
+)
 def test_message_without_header(lisa, client):
     lines = log_lines(client)
     client.connect()

@@ -1,4 +1,4 @@
-"""Queries that are empty, endless, not text, too many, or ask for what is not there; and standing queries on bad days."""
+"""Queries that are empty, endless, not text, too many, or for what is not there; standing queries on bad days."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from lisa_ros.node import messages
 
 MANY = 1000
+BINARY = (b"\xff\xfe\x80 red box", b"\xc3", b"red \xf0\x9f", b"red\x00box", bytes(range(1, 256)))
 
 
 # ---- the text ----
@@ -64,7 +65,7 @@ def test_query_with_control_characters(lisa, client):
 
 
 @fault("a binary query (bytes that are no UTF-8)", "exactly one result; the node's executor survives")
-@pytest.mark.parametrize("text", [b"\xff\xfe\x80 red box", b"\xc3", b"red \xf0\x9f", b"red\x00box", bytes(range(1, 256))])
+@pytest.mark.parametrize("text", BINARY)
 def test_binary_query(lisa, client, text):
     client.connect()
     arrive(client, lisa)
@@ -150,7 +151,10 @@ def during(lisa, client, count: int) -> Counter:
     return Counter(STATUS[result.status] for result in client.results)
 
 
-@fault("1000 queries in a second, newest wins", "each has exactly one result: the last one `FOUND`, the others `CANCELLED`")
+@fault(
+    "1000 queries in a second, newest wins",
+    "each has exactly one result: the last one `FOUND`, the others `CANCELLED`",
+)
 def test_many_queries_newest(lisa, client):
     client.connect()
     assert during(lisa, client, MANY) == {"FOUND": 2, "CANCELLED": MANY - 1}
@@ -161,7 +165,10 @@ def test_many_queries_newest(lisa, client):
     still_answers(client, lisa)
 
 
-@fault("1000 queries in a second, first come first served", "queue_size of them are answered in order, the others `REJECTED`")
+@fault(
+    "1000 queries in a second, first come first served",
+    "queue_size of them are answered in order, the others `REJECTED`",
+)
 def test_many_queries_fifo(make_node, client):
     lisa = make_node(query_policy="fifo", queue_size=20)
     client.connect()
@@ -172,7 +179,10 @@ def test_many_queries_fifo(make_node, client):
     still_answers(client, lisa)
 
 
-@fault("1000 queries in a second, each preempts", "each has exactly one result: the last one `FOUND`, the others `CANCELLED`")
+@fault(
+    "1000 queries in a second, each preempts",
+    "each has exactly one result: the last one `FOUND`, the others `CANCELLED`",
+)
 def test_many_queries_preempt(make_node, client):
     lisa = make_node(query_policy="preempt")
     client.connect()
@@ -237,7 +247,10 @@ def stands_no_more(client, goal) -> None:
     client.until(lambda: any(other.request_id == result.request_id for other in client.results))
 
 
-@fault("the camera stops under a standing query, and comes back", "one result for each frame, none in between; it goes on")
+@fault(
+    "the camera stops under a standing query, and comes back",
+    "one result for each frame, none in between; it goes on",
+)
 def test_camera_stops_under_a_standing_query(lisa, client, planner):
     client.connect()
     first = arrive(client, lisa)

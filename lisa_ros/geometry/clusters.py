@@ -28,8 +28,8 @@ def clusters(
     object that an occluder divides stays one, and things side by side come apart.
 
     Crumbs belong to nothing: less than MIN_PIXELS or MIN_SHARE of the largest, not counting the outermost BLEED pixels
-    of the mask, where a mask that is a little too large covers a strip of background. (They count in a mask so thin that
-    there is little else.) Pixels without a depth to trust belong to the nearest cluster in the image. So the clusters
+    of the mask, where a mask that is a little too large covers a strip of background. (They count in a mask so thin
+    that there is little else.) Pixels without a depth to trust belong to the nearest cluster in the image. So the clusters
     together are the mask without crumbs, and no two overlap. A mask with too little depth for any cluster comes back
     whole. Raises `ValueError` as `lift` does.
     """

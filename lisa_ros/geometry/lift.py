@@ -73,7 +73,7 @@ def keep_target(
     largest_cluster: bool = True,
     denoise: bool = True,
 ) -> None:
-    """Choose the pixels of the patch that are the target's surface, and smooth their depth; options as those of `lift`."""
+    """Choose the patch's pixels that are the target's surface, and smooth their depth; options as those of `lift`."""
     surface = patch.chosen & (patch.see(mask) != 0)
     tolerance = jump_tolerance(patch.depth)
     behind = None

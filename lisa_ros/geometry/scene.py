@@ -1,4 +1,4 @@
-"""The whole frame as points, for planners: with a label at every point (grasp nets), or without the target (octomaps)."""
+"""A whole frame as points: with a label at every point (grasp nets), or without the target (octomap)."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def inner(mask: np.ndarray) -> np.ndarray:
 
 
 def nearest_around(depth: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """The least depth that the surface has within BLEED pixels of each pixel, very far where it has none: float32 [h,w].
+    """The least depth of the surface within BLEED pixels of each pixel, very far where there is none: float32 [h,w].
 
     depth: float32 [h,w] metres; surface: bool [h,w].
     """

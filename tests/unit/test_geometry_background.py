@@ -1,4 +1,4 @@
-"""The whole frame as points: without the target for octomaps, labelled for grasp nets; on scenes whose answer is known."""
+"""A whole frame as points: without the target for octomaps, labelled for grasp nets; on scenes of known answer."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_flying_pixels_go_and_the_wall_stays_where_the_mask_stops_short_of_the_o
     cloud = background([grown(mask, -6)], depth, FLAT, voxel=0)
     assert (cloud.points[:, 2] == 2.0).all()
     rows, columns = seen_at(cloud, FLAT)
-    columns = columns[rows == 60]
-    assert columns[columns < 80].max() == 58 and columns[columns > 80].min() == 102  # the first pixel behind an edge goes
+    columns = columns[rows == 60]  # the first pixel behind an edge goes
+    assert columns[columns < 80].max() == 58 and columns[columns > 80].min() == 102
 
 
 def test_the_margin_is_measured_in_space():
@@ -123,7 +123,8 @@ def test_several_targets_and_none():
     labels = view.label[seen_at(both, view.camera)]
     assert not np.isin(labels, (SPHERE, BOX)).any()
     whole = background([], view.depth, view.camera, voxel=0)
-    assert len(whole) == (view.depth > 0).sum() == len(background([np.zeros_like(box)], view.depth, view.camera, voxel=0))
+    nothing = background([np.zeros_like(box)], view.depth, view.camera, voxel=0)
+    assert len(whole) == (view.depth > 0).sum() == len(nothing)
 
 
 @pytest.mark.parametrize("voxel", [0.01, 0.02, 0.1])

@@ -13,7 +13,7 @@ CAMERA = Camera(500.0, 500.0, 159.5, 119.5, 320, 240)
 
 
 def mugs(gap: float, *, wall: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(depth, left mask, right mask) of two mugs 10 cm high, 8 cm wide, so many metres apart, 1 m away, with a sensor's noise."""
+    """(depth, left mask, right mask): two mugs, 10 cm high, 8 cm wide, so many metres apart, 1 m away, with noise."""
     true, masks = np.full((240, 320), wall, np.float32), np.zeros((2, 240, 320), bool)
     columns = (np.arange(320) - 159.5) / 500.0
     for mask, center in zip(masks, (-0.04 - gap / 2, 0.04 + gap / 2)):

@@ -161,7 +161,7 @@ def mean_around(depth: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.
     near = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     weight *= depth
     total = cv2.boxFilter(weight, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    return near, np.divide(total, cv2.max(near, 1.0), out=total)
+    return near, np.divide(total, np.maximum(near, np.float32(1.0)), out=total)
 
 
 def grow_back(depth: np.ndarray, tolerance: np.ndarray, kept: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -21,6 +21,10 @@ class AcceleratorError(RuntimeError):
     """As torch names what a GPU throws."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch names a full GPU."""
+
+
 class ObedientEngine(ColorEngine):
     """Finds colours as ColorEngine does, and does what words in the query say first.
 
@@ -61,6 +65,8 @@ class ObedientEngine(ColorEngine):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if "accelerator" in text:
             raise AcceleratorError("device-side assert triggered")
+        if "allocate" in text:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         if "memory" in text:
             raise MemoryError("no room for 8 GiB")
         if "mistake" in text:
@@ -114,7 +120,11 @@ class _Counted:  # counts those alive
 
 
 def load(model, *, notes="", kind="ObedientEngine"):
-    """A factory. A path as the model must exist, as a checkpoint must; some names cannot be loaded."""
+    """A factory. A path as the model must exist, as a checkpoint must; some names cannot be loaded. It takes as long as
+    there is a file "hold" among the notes.
+    """
+    while notes and (Path(notes) / "hold").exists():
+        time.sleep(0.005)
     if model.startswith(os.sep) and not Path(model).exists():
         raise FileNotFoundError(f"{model}: no such directory; give 'lisa-mini' or a checkpoint directory")
     if model == "bad option":

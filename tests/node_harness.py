@@ -201,7 +201,8 @@ class Scripted(Running):
 
 @pytest.fixture(scope="session", autouse=True)
 def ros():
-    rclpy.init()
+    if not rclpy.ok():  # both tests/ros and tests/faults have this fixture
+        rclpy.init()
     yield
     rclpy.try_shutdown()
 

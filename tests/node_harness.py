@@ -158,6 +158,7 @@ class Running:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = LisaNode(engine_factory=factory, parameter_overrides=overrides)
         self.spinning = Spinning(self.node)
+        self.closed = False
 
     def start(self) -> None:
         """Configure and activate."""
@@ -176,6 +177,9 @@ class Running:
         return port.buffer.frames() if port.buffer is not None else 0
 
     def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
         self.node.close()
         self.spinning.stop()
         self.node.free()

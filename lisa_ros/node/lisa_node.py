@@ -4,12 +4,14 @@ model.
 
 from __future__ import annotations
 
-import functools
 import gc
 import traceback
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
@@ -37,6 +39,8 @@ STOP_SECONDS = 2.0
 QUERY_DEPTH = 1000
 """Queries that may arrive faster than they are read: each must get its result, if only CANCELLED."""
 
+RCLError = rclpy_implementation.RCLError
+
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
     TransitionCallbackReturn.FAILURE,
@@ -52,7 +56,7 @@ def load_engine(model: str, **options: Any) -> Any:
 def transition(callback: Callable) -> Callable:
     """Log what a transition raises: rclpy turns it into ERROR without a word."""
 
-    @functools.wraps(callback)
+    @wraps(callback)
     def logged(self: LisaNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return callback(self, state)
@@ -69,19 +73,21 @@ class LisaNode(LifecycleNode):
     def __init__(self, *, engine_factory: EngineFactory = load_engine, **node_options: Any) -> None:
         super().__init__("lisa", **node_options)
         self._engine_factory = engine_factory
-        self._answering: Answering | None = None
         self._cameras: list[CameraPort] = []
-        self._result_publisher: ResultPublisher | None = None
-        self._servers: Servers | None = None
         self._requests: Requests | None = None
         self._standing: Request | None = None
         self._query_subscriptions: list[Subscription] = []
         self._tally = Tally()
         self.parameters = Parameters(self, self.state_label, on_change=self._on_parameters)
         self._warn_about_unknown_parameters()
+        # From the first moment to the last: a cleanup must not take away answers that are still on their way.
+        self._result_publisher = ResultPublisher(self)
+        self._answering = self._answering_with(None)
+        self._servers = Servers(self, self._submit, self._cancel)
+        self._service_change_state.callback = partial(self._change_state, self._service_change_state.callback)
         self._diagnostics = Diagnostics(
             self,
-            lambda: self._answering.engine if self._answering is not None else None,
+            lambda: self._answering.engine,
             lambda: [camera.inputs.report() for camera in self._cameras if camera.inputs is not None],
             lambda: Queue(*self._requests.report()) if self._requests is not None else Queue(),
             self._tally,
@@ -98,24 +104,16 @@ class LisaNode(LifecycleNode):
         model, options = self.parameters["model"], self.parameters.load_options()
         described = ", ".join(f"{name} {value}" for name, value in options.items())
         self.get_logger().info(f'loading model "{model}" ({described})')
+        for name in self.parameters["cameras"]:
+            self._cameras.append(CameraPort(self, self.parameters, name))
         try:
             engine = self._engine_factory(model, **options)
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
             self.get_logger().fatal(f'model "{model}" cannot be loaded: {error}')
+            self._free()
             return FAILURE
-        self._cameras = [CameraPort(self, self.parameters, name) for name in self.parameters["cameras"]]
-        self._result_publisher = ResultPublisher(self)
-        self._answering = Answering(
-            engine,
-            self.parameters,
-            self._cameras,
-            self._result_publisher,
-            self._tally,
-            self._now_ns,
-            self.get_logger(),
-        )
+        self._answering = self._answering_with(engine)
         self._set_engine_timeout()
-        self._servers = Servers(self, self._submit, self._cancel)
         self.get_logger().info(f"model {engine.name} loaded on {engine.device}, {engine.dtype}")
         return SUCCESS
 
@@ -171,17 +169,31 @@ class LisaNode(LifecycleNode):
         self._free()
         return SUCCESS
 
+    def _change_state(
+        self, answer: Callable, request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        """rclpy's own answer raises, and so ends the executor, when the state has no such transition: refuse instead."""
+        try:
+            return answer(request, response)
+        except RCLError:
+            wanted = request.transition.label or f"number {request.transition.id}"
+            self.get_logger().warning(f"transition {wanted} refused: the node is {self.state_label()}")
+            response.success = False
+            return response
+
     def close(self) -> None:
         """End all requests and close the inputs, in whatever state the node is. Publishes the last results."""
         self._close_inputs("the node was stopped")
 
     def free(self) -> None:
-        """End the model's process. The last thing before the node is destroyed."""
+        """End the model's process, and take what is left off the network. The last thing before the node is destroyed."""
         self._free()
+        self._servers.destroy()
+        self._result_publisher.destroy()
 
     def busy(self) -> bool:
         """Whether a client of action or service still waits for its (already decided) answer to be sent."""
-        return self._servers is not None and self._servers.busy()
+        return self._servers.busy()
 
     # ---- requests ----
     def _listen(self, topic: str, camera: str) -> None:
@@ -226,7 +238,7 @@ class LisaNode(LifecycleNode):
             self._set_engine_timeout()
 
     def _set_engine_timeout(self) -> None:
-        if self._answering is not None:
+        if self._answering.engine is not None:
             self._answering.engine.timeout = self.parameters["engine_timeout"]
 
     # ---- parts ----
@@ -241,27 +253,33 @@ class LisaNode(LifecycleNode):
             )
         for camera in self._cameras:
             camera.close()
-        if self._answering is not None and self._answering.transforms is not None:
+        if self._answering.transforms is not None:
             self._answering.transforms.close()
             self._answering.transforms = None
 
     def _free(self) -> None:
-        if self._servers is not None:
-            self._servers.destroy()
-            self._servers = None
-        if self._answering is not None:
-            engine = self._answering.engine
-            self._answering.forget()
-            self._answering = None
+        engine = self._answering.engine
+        self._answering.forget()
+        cameras, self._cameras = self._cameras, []
+        self._answering = self._answering_with(None)
+        if engine is not None:
             engine.close()
             del engine
             gc.collect()
-        for camera in self._cameras:
+        for camera in cameras:
             camera.destroy()
-        self._cameras = []
-        if self._result_publisher is not None:
-            self._result_publisher.destroy()
-            self._result_publisher = None
+
+    def _answering_with(self, engine: Any | None) -> Answering:
+        """None: an Answering that can only end requests."""
+        return Answering(
+            engine,
+            self.parameters,
+            self._cameras,
+            self._result_publisher,
+            self._tally,
+            self._now_ns,
+            self.get_logger(),
+        )
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -3,3 +3,4 @@
 from isolated import isolated, make_isolated  # noqa: F401 - fixtures
 from node_harness import client, lisa, make_node, ros  # noqa: F401 - fixtures
 from planner import planner  # noqa: F401 - fixture
+from processes import start  # noqa: F401 - fixture

@@ -101,7 +101,7 @@ def test_depth_with_holes(lisa, client):
     still_answers(client, lisa)
 
 
-@fault("depth of another size than colour", "`FOUND`; colour and depth are matched by angle of view")
+@fault("depth of another size than colour", "`FOUND`; depth is scaled to colour")
 def test_depth_of_another_size(lisa, client):
     client.connect()
     header = client.header()
@@ -115,7 +115,8 @@ def test_depth_of_another_size(lisa, client):
 @fault("depth of another shape than colour", "`NO_DEPTH` gives both sizes, the mask is published")
 def test_depth_of_another_shape(lisa, client):
     tall = np.full((WIDTH, HEIGHT), 1000, np.uint16)
-    not_lifted(client, lisa, "/depth/image_raw: ", "120", "160", depth=depth_image(client, tall))
+    says = "/depth/image_raw: depth is 120x160 pixels and colour 160x120: other proportions, so not the same view"
+    not_lifted(client, lisa, says, depth=depth_image(client, tall))
 
 
 @fault("depth in a colour encoding", "`NO_DEPTH` names the encoding and those that work, the mask is published")
@@ -333,7 +334,7 @@ def test_png_corrupt(coded, client):
 
 @fault("a PNG bomb (a few bytes that declare 20000x20000 pixels)", "`FAILED` gives the size; nothing is decoded")
 def test_png_bomb(coded, client):
-    coded_refused(client, coded, "too large", color=png_that_declares(20_000, 20_000))
+    coded_refused(client, coded, "is too large: Image size (400000000 pixels)", color=png_that_declares(20_000, 20_000))
 
 
 @fault("a small PNG bomb (10000x10000 pixels)", "`FAILED` gives the size and max_image_pixels; nothing is decoded")

@@ -1,3 +1,4 @@
 """The node's harness for every test here."""
 
 from node_harness import client, lisa, make_node, ros  # noqa: F401 - fixtures
+from processes import start  # noqa: F401 - fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,27 +16,6 @@ from std_msgs.msg import String
 HERE = Path(__file__).parent
 STOP_SECONDS = 10.0
 """The node ends in under 1 s on an idle machine (promised: 3 s); test machines are not idle."""
-
-
-@pytest.fixture
-def start():
-    """start(command, name=value, ...) -> Popen in a session of its own."""
-    processes = []
-
-    def start(command, *arguments, **parameters):
-        options = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-        process = subprocess.Popen(
-            [sys.executable, *command, *arguments, "--ros-args", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=dict(os.environ),
-        )  # fmt: skip
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 NODE = [str(HERE / "fake_node.py")]

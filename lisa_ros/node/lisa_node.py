@@ -172,7 +172,7 @@ class LisaNode(LifecycleNode):
     def _change_state(
         self, answer: Callable, request: ChangeState.Request, response: ChangeState.Response
     ) -> ChangeState.Response:
-        """rclpy's own answer raises, and so ends the executor, when the state has no such transition: refuse instead."""
+        """rclpy's own answer raises, which ends the executor, when the state has no such transition: refuse instead."""
         try:
             return answer(request, response)
         except RCLError:
@@ -186,7 +186,7 @@ class LisaNode(LifecycleNode):
         self._close_inputs("the node was stopped")
 
     def free(self) -> None:
-        """End the model's process, and take what is left off the network. The last thing before the node is destroyed."""
+        """End the model's process, take what is left off the network. The last thing before the node is destroyed."""
         self._free()
         self._servers.destroy()
         self._result_publisher.destroy()

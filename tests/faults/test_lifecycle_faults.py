@@ -112,7 +112,10 @@ def test_deactivate_while_the_engine_hangs(make_isolated, client, planner, monke
 
 
 @pytest.mark.parametrize("transition", ["cleanup", "configure", "activate"])
-@fault("a transition that the state does not have, in the middle of a query", "refused; the query goes on and is `FOUND`")
+@fault(
+    "a transition that the state does not have, in the middle of a query",
+    "refused; the query goes on and is `FOUND`",
+)
 def test_transition_that_is_not_possible(lisa, client, planner, transition):
     ready(lisa, client)
     goal = planner.goal("slow red")
@@ -124,7 +127,10 @@ def test_transition_that_is_not_possible(lisa, client, planner, transition):
     still_answers(client, lisa)
 
 
-@fault("deactivate, cleanup, configure and activate all at once, in the middle of requests", "each request ends once, as `CANCELLED`")
+@fault(
+    "deactivate, cleanup, configure and activate all at once, in the middle of requests",
+    "each request ends once, as `CANCELLED`",
+)
 def test_transitions_in_a_burst(lisa, client, planner):
     ready(lisa, client)
     goal = planner.goal("slow red")
@@ -140,7 +146,10 @@ def test_transitions_in_a_burst(lisa, client, planner):
     still_answers(client, lisa)
 
 
-@fault("goal and service call to an inactive node", "`CANCELLED`: the node is not active; a query on the topic is not heard")
+@fault(
+    "goal and service call to an inactive node",
+    "`CANCELLED`: the node is not active; a query on the topic is not heard",
+)
 def test_requests_while_inactive(lisa, client, planner):
     ready(lisa, client)
     assert planner.changed("deactivate")
@@ -182,7 +191,10 @@ def test_transition_raises(make_isolated, client, planner, monkeypatch, transiti
     still_answers(client, lisa)
 
 
-@fault("closing the inputs raises, in the middle of a query", "the query ends as `CANCELLED`; unconfigured, configure works")
+@fault(
+    "closing the inputs raises, in the middle of a query",
+    "the query ends as `CANCELLED`; unconfigured, configure works",
+)
 def test_deactivate_raises(lisa, client, planner, monkeypatch):
     ready(lisa, client)
     goal = planner.goal("slow red")
@@ -307,7 +319,7 @@ def process(start, client, tmp_path):
 
 
 def begin(client, notes: Path, query: str) -> None:
-    """Publish a query, and frames until the engine has it: the first ones are lost if the node finds this camera late."""
+    """Publish a query, and frames until the engine has it: the first ones may come before the node knows the camera."""
     client.query.publish(String(data=query))
     client.until(lambda: client.show() and (notes / "begun").exists())
 
@@ -336,7 +348,10 @@ def only_child(pid: int) -> int:
     return child
 
 
-@fault("SIGINT, and SIGINT again, while the engine hangs", "`CANCELLED` is published, exit status 0, the engine ends too")
+@fault(
+    "SIGINT, and SIGINT again, while the engine hangs",
+    "`CANCELLED` is published, exit status 0, the engine ends too",
+)
 def test_second_sigint(process, client, tmp_path):
     node = process(engine_timeout=0.0)
     begin(client, tmp_path, "hang")

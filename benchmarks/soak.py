@@ -2,8 +2,9 @@
 
     python benchmarks/soak.py [--minutes 30] [--model lisa-mini] [--json FILE]
 
-Camera: 1296x968 rgb8 and 640x480 16UC1. Node and engine are processes of their own, this one is camera and client.
-Growth is between the end of the first tenth and the end; "idle" is the node's CPU in the seconds without a query.
+Camera: 1296x968 rgb8 and 640x480 16UC1. Camera, node and engine are processes of their own, as on a robot; this one is
+the client. Growth is between the second tenth's median and the last one's; "idle" is the node's CPU in the seconds
+without a query. The JSON has every reading of memory, anonymous and shared apart.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--model", default="lisa-mini")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--camera", action="store_true", help="only be the camera, until killed")
     args = parser.parse_args()
-    environment()
+    if not args.camera:
+        environment()
     import rclpy
 
     rclpy.init()
+    if args.camera:
+        return camera()
     with tempfile.TemporaryFile("w+") as log:
         node = start_node(args.model, log)
+        camera_process = subprocess.Popen([sys.executable, __file__, "--camera"])  # its environment is ours
         try:
             figures = soak(Client(), node, args.minutes * 60)
         except TimeoutError as error:
@@ -46,6 +52,7 @@ def main() -> int:
             print(f"{error}\n{log.read()[-2000:]}", file=sys.stderr)
             return 1
         finally:
+            camera_process.kill()
             os.killpg(node.pid, signal.SIGINT)
             try:
                 node.wait(10)
@@ -58,57 +65,61 @@ def main() -> int:
     return 0
 
 
-def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
-    """Camera, queries and readings for so long."""
-    import numpy as np
-    from std_msgs.msg import String
-
-    client.connect(node)
-    messages = camera_messages(1296, 968, (640, 480))
-    memory: list[tuple[float, int, int]] = []  # (time, node, engine) bytes
-    overheads, idle, times, unanswered, statuses = [], [], [], 0, set()
-    start = due = time.perf_counter()
-    next_query, asked, pending, cpu_mark = start + 1.0, 0, None, None
-    while due < start + seconds:
+def camera() -> int:
+    """A camera at RATE, until somebody ends this process."""
+    client, messages = Client(), camera_messages(1296, 968, (640, 480))
+    due = time.perf_counter()
+    while True:
         client.show(messages)
         due += 1 / RATE
-        while (left := due - time.perf_counter()) > 0:
-            client.executor.spin_once(timeout_sec=left)
-        now = time.perf_counter()
-        if pending is not None and client.result is not None and client.result.query == pending[0]:
-            stages = {stage.stage: stage.seconds for stage in client.result.stages}
-            engine = sum(spent for name, spent in stages.items() if name not in NOT_ENGINE)
-            engine += stages.get("lift", 0.0)  # grows with the target: benchmarks/lift.py
-            overheads.append(client.received - pending[1] - engine)
-            times.append(stages | {"on the way": client.received - pending[1] - sum(stages.values())})
-            statuses.add(client.result.status)
-            pending, cpu_mark = None, (now, cpu_seconds(node.pid))
-        if now >= next_query:
-            unanswered += pending is not None
-            if cpu_mark is not None:
-                idle.append((cpu_seconds(node.pid) - cpu_mark[1]) / (now - cpu_mark[0]))
-            memory.append((now - start, resident(node.pid), sum(resident(pid) for pid in children(node.pid))))
-            asked += 1
-            next_query += QUERY_SECONDS
-            client.result, pending = None, (f"the red box {asked}", now)
-            client.query.publish(String(data=pending[0]))
-    settled = [reading for reading in memory if reading[0] >= 0.1 * seconds]
-    grown = [100 * (settled[-1][part] / max(settled[0][part], 1) - 1) for part in (1, 2)]
+        time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
+    """Queries and readings for so long."""
+    import numpy as np
+
+    client.connect(node)
+    client.ask("the red box")
+    memory: list[tuple[float, dict, dict]] = []  # (time, node, engine)
+    overheads, idle, times, unanswered, statuses = [], [], [], 0, set()
+    start = time.perf_counter()
+    for number in range(round(seconds / QUERY_SECONDS)):
+        due = start + number * QUERY_SECONDS
+        mark = time.perf_counter(), cpu_seconds(node.pid)
+        time.sleep(max(0.0, due - time.perf_counter()))
+        if number:  # right after a query the node is busy
+            idle.append((cpu_seconds(node.pid) - mark[1]) / (time.perf_counter() - mark[0]))
+        memory.append((due - start, resident(node.pid), resident(*children(node.pid))))
+        try:
+            took = client.ask(f"the red box {number}")
+        except TimeoutError:
+            unanswered += 1
+            continue
+        stages = {stage.stage: stage.seconds for stage in client.result.stages}
+        engine = sum(spent for name, spent in stages.items() if name not in NOT_ENGINE)
+        overheads.append(took - engine - stages.get("lift", 0.0))  # lifting grows with the target: benchmarks/lift.py
+        times.append(stages | {"on the way": took - sum(stages.values())})
+        statuses.add(client.result.status)
+    held = np.array([[sum(node.values()), sum(engine.values())] for _, node, engine in memory])
+    tenth = len(held) // 10
+    first, last = np.median(held[tenth : 2 * tenth], axis=0).tolist(), np.median(held[-tenth:], axis=0).tolist()
     return {
         "minutes": seconds / 60,
-        "queries": asked,
+        "queries": len(memory),
         "unanswered": unanswered,
         "statuses": sorted(statuses),
-        "node_mib": [settled[0][1] / 2**20, settled[-1][1] / 2**20],
-        "engine_mib": [settled[0][2] / 2**20, settled[-1][2] / 2**20],
-        "node_growth_percent": grown[0],
-        "engine_growth_percent": grown[1],
+        "node_mib": [first[0] / 2**20, last[0] / 2**20],
+        "engine_mib": [first[1] / 2**20, last[1] / 2**20],
+        "node_growth_percent": 100 * (last[0] / first[0] - 1),
+        "engine_growth_percent": 100 * (last[1] / max(first[1], 1) - 1),
         "overhead_ms": [float(value) for value in np.percentile(np.array(overheads) * 1000, (50, 95))],
         "idle_percent": [float(value) for value in np.percentile(np.array(idle) * 100, (50, 95))],
         "stages_ms": {
             name: 1000 * float(np.median([stages.get(name, 0.0) for stages in times])) for name in times[-1]
         },
         "load": os.getloadavg()[0],
+        "memory": memory,
     }
 
 
@@ -118,14 +129,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident(pid: int) -> int:
-    """Resident bytes of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def resident(*pids: int) -> dict[str, int]:
+    """Resident bytes of processes: anonymous, of files, shared."""
+    parts = dict.fromkeys(("RssAnon", "RssFile", "RssShmem"), 0)
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in parts:
+                parts[name] += 1024 * int(value.split()[0])
+    return parts
 
 
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def show(f: dict) -> None:

@@ -38,9 +38,10 @@ OTHER = {"raw": "compressed", "compressed": "raw"}
 
 def sensor_data() -> QoSProfile:
     """SensorDataQoS, a new one each time: an override is written into the profile, and rclpy's own is shared by
-    everybody.
+    everybody. Less deep than that one's 5: the listener takes messages as they come, and Fast DDS never gives back
+    the memory of the deepest queue that there once was.
     """
-    return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    return QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
         "overhead_ms": [float(value) for value in np.percentile(np.array(overheads) * 1000, (50, 95))],
         "idle_percent": [float(value) for value in np.percentile(np.array(idle) * 100, (50, 95))],
         "stages_ms": {
-            name: 1000 * float(np.median([stages.get(name, 0.0) for stages in times])) for name in times[-1]
+            name: [1000 * float(v) for v in np.percentile([stages.get(name, 0.0) for stages in times], (50, 95))]
+            for name in times[-1]
         },
         "load": os.getloadavg()[0],
         "memory": memory,
@@ -152,7 +153,8 @@ def show(f: dict) -> None:
         first, last = f[f"{name}_mib"]
         growth = f[f"{name}_growth_percent"]
         print(f"{name + ' memory':24} {first:8.1f} -> {last:8.1f} MiB  {growth:+.2f} % (limit {GROWTH_LIMIT:g} %)")
-    print("stages, p50: " + ", ".join(f"{name} {spent:.1f}" for name, spent in f["stages_ms"].items()) + " ms")
+    stages = ", ".join(f"{name} {p50:.1f} / {p95:.1f}" for name, (p50, p95) in f["stages_ms"].items())
+    print(f"stages, p50 / p95: {stages} ms")
     for name, key, limit, unit in (
         ("overhead of a query", "overhead_ms", OVERHEAD_LIMIT_MS, "ms"),
         ("idle, share of a core", "idle_percent", IDLE_LIMIT, "%"),

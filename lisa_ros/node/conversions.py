@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros.geometry import Camera
 from lisa_ros.node.encoded_images import ConversionError, check_size, decode_color, decode_depth
+from lisa_ros.node.serialized_image import SerializedImage, read_image
 
 MAX_PIXELS = 25_000_000
 """Images with more pixels are refused unless the caller allows them (parameter max_image_pixels)."""
@@ -68,9 +69,11 @@ def serialized_stamp_ns(serialized: bytes) -> int:
 
 # ---- bytes in ----
 def deserialized(serialized: bytes, kind: type) -> Any:
-    """A message of this type; raises ConversionError when the bytes are cut off or those of something else."""
+    """A message of this type, an Image as SerializedImage; raises ConversionError when the bytes are cut off or those
+    of something else.
+    """
     try:
-        return deserialize_message(serialized, kind)
+        return read_image(serialized) if kind is Image else deserialize_message(serialized, kind)
     except (RuntimeError, ValueError, MemoryError) as error:  # rmw's own, text that is not UTF-8, a length of gigabytes
         raise ConversionError(
             f"a message of {len(serialized)} bytes cannot be read as {kind.__name__}: it is cut off or of another type"
@@ -78,7 +81,7 @@ def deserialized(serialized: bytes, kind: type) -> Any:
 
 
 # ---- images in ----
-def image_array(message: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def image_array(message: Image | SerializedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels as they are: [H,W] or [H,W,C] in the encoding's type and native byte order; any row step."""
     if message.encoding not in ENCODINGS:
         raise ConversionError(f'encoding "{message.encoding}" is not supported; use one of {", ".join(ENCODINGS)}')
@@ -101,7 +104,7 @@ def image_array(message: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return pixels if channels == 1 else pixels.reshape(height, width, channels)
 
 
-def color_image(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def color_image(message: Image | SerializedImage | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """uint8 [H,W,3] RGB of a raw or compressed colour image."""
     if isinstance(message, CompressedImage):
         return decode_color(bytes(message.data), message.format, max_pixels)
@@ -114,7 +117,9 @@ def color_image(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS) 
     return pixels if message.encoding == "rgb8" else cv2.cvtColor(pixels, _TO_RGB[message.encoding])
 
 
-def depth_image(message: Image | CompressedImage, depth_scale: float, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def depth_image(
+    message: Image | SerializedImage | CompressedImage, depth_scale: float, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """float32 [h,w] metres, 0 = no depth, of a raw or compressedDepth image.
 
     depth_scale: metres of one unit of a 16-bit image; 32FC1 is metres already.

@@ -49,17 +49,17 @@ def to_image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
 
 def to_mask(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, int]) -> Image:
     """mono8, 255 inside the union of the masks bool [H,W], 0 outside."""
-    union = np.zeros(shape, np.uint8)
+    union = np.zeros(shape, bool)
     for mask in masks:
-        union[mask] = 255
-    return to_image(header, union, "mono8")
+        union |= mask
+    return to_image(header, union.view(np.uint8) * np.uint8(255), "mono8")
 
 
 def to_instances(header: Header, masks: Sequence[np.ndarray], shape: tuple[int, int]) -> Image:
     """16UC1, i inside the i-th mask (from 1), 0 outside; where masks overlap the later one is seen."""
     labels = np.zeros(shape, np.uint16)
     for number, mask in enumerate(masks, start=1):
-        labels[mask] = number
+        np.maximum(labels, mask * np.uint16(number), out=labels)
     return to_image(header, labels, "16UC1")
 
 
@@ -83,25 +83,25 @@ def to_scene(header_3d: Header, cloud: Cloud, labels: np.ndarray) -> PointCloud2
 def _cloud(
     header: Header, points: np.ndarray, colors: np.ndarray, labels: np.ndarray | None = None
 ) -> PointCloud2 | None:
-    finite = np.isfinite(points).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(points).all():
+        finite = np.isfinite(points).all(axis=1)
         points, colors, labels = points[finite], colors[finite], None if labels is None else labels[finite]
     if not len(points):
         return None
-    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4")] + ([] if labels is None else [("label", "<u4")])
-    records = np.zeros(len(points), fields)
-    words = records.view(np.uint8).reshape(len(points), -1)  # rgb is 0x00RRGGBB, little endian: bytes B G R 0
-    words[:, :12].view("<f4")[:] = points
-    words[:, 12:15] = colors[:, ::-1]
+    fields = [("x", PointField.FLOAT32), ("y", PointField.FLOAT32), ("z", PointField.FLOAT32)]
+    fields += [("rgb", PointField.FLOAT32)] + ([] if labels is None else [("label", PointField.UINT32)])
+    words = np.empty((len(points), len(fields)), "<u4")
+    words[:, :3] = points.astype("<f4", copy=False).view("<u4")
+    red, green, blue = colors.astype("<u4").T
+    words[:, 3] = red << 16 | green << 8 | blue
     if labels is not None:
-        records["label"] = labels
-    message = PointCloud2(header=header, height=1, width=len(records), is_bigendian=False, is_dense=True)
-    for name, (kind, offset) in records.dtype.fields.items():
-        datatype = PointField.FLOAT32 if kind.kind == "f" else PointField.UINT32
-        message.fields.append(PointField(name=name, offset=offset, datatype=datatype, count=1))
-    message.point_step = records.itemsize
-    message.row_step = message.point_step * len(records)
-    message.data = _bytes(records)
+        words[:, 4] = labels
+    message = PointCloud2(header=header, height=1, width=len(words), is_bigendian=False, is_dense=True)
+    for number, (name, datatype) in enumerate(fields):
+        message.fields.append(PointField(name=name, offset=4 * number, datatype=datatype, count=1))
+    message.point_step = 4 * len(fields)
+    message.row_step = message.point_step * len(words)
+    message.data = _bytes(words)
     return message
 
 

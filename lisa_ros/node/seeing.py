@@ -19,6 +19,7 @@ from lisa_ros.node.frame_buffer import Pair, Received
 from lisa_ros.node.inputs import Inputs
 from lisa_ros.node.parameters import Parameters
 from lisa_ros.node.requests import Request
+from lisa_ros.node.serialized_image import SerializedImage
 from lisa_ros.perception import Status
 
 NEXT_FRAME_SECONDS = 0.2
@@ -85,7 +86,7 @@ class Seeing:
             color = conversions.color_image(message, parameters["max_image_pixels"])
         except ConversionError as error:
             raise Refused(Status.FAILED, f"{inputs.color_topic}: {error}") from error
-        depth: Image | CompressedImage | str = self._why_no_depth(pair, inputs)
+        depth: Image | SerializedImage | CompressedImage | str = self._why_no_depth(pair, inputs)
         if pair.depth is not None:
             depth = _read(pair.depth, inputs.depth_type, inputs.depth_topic)
         camera_info: CameraInfo | str = f"no message has arrived on {inputs.camera_info_topic}"
@@ -128,7 +129,7 @@ class Seeing:
         self,
         color: Any,
         header: Header,
-        depth: Image | CompressedImage | str,
+        depth: Image | SerializedImage | CompressedImage | str,
         camera_info: CameraInfo | str,
         names: dict[str, str],
     ) -> Seen:

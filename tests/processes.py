@@ -28,3 +28,11 @@ def start():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def wait_for_line(process: subprocess.Popen, words: str) -> None:
+    """Read what a process of `start` says until a line has these words."""
+    for line in process.stdout:
+        if words in line:
+            return
+    pytest.fail(f"the process ended without saying: {words}")

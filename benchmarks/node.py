@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,25 +33,12 @@ NOT_ENGINE = ("wait", "convert", "lift", "publish")
 def main() -> int:
     """0; 1 when the node did not answer."""
     args = parse()
-    environment()
-    import rclpy
-
-    rclpy.init()
-    with tempfile.TemporaryFile("w+") as log:
-        node = start_node(args.model, log)
-        try:
-            rows = measure(node, args)
-        except TimeoutError as error:
-            log.seek(0)
-            print(f"{error}\n{log.read()[-2000:]}", file=sys.stderr)
-            return 1
-        finally:
-            os.killpg(node.pid, signal.SIGINT)
-            try:
-                node.wait(5)
-            except subprocess.TimeoutExpired:
-                os.killpg(node.pid, signal.SIGKILL)
-            rclpy.try_shutdown()
+    try:
+        with running_node(args.model) as (node, client):
+            rows = [*overhead(client, args.queries), idle(client, node.pid, args.seconds)]
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 1
     if args.json:
         args.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
     show(rows)
@@ -74,13 +62,35 @@ def environment() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
-def start_node(model: str, log) -> subprocess.Popen:
-    command = (
-        ["-m", "lisa_ros.node.main", "--ros-args", "-p", f"model:={model}"]
-        if model
-        else [str(ROOT / "tests/ros/fake_node.py")]
-    )
-    return subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, start_new_session=True)
+@contextmanager
+def running_node(model: str):
+    """(process of the node, a Client that is connected to it) in a domain of their own.
+
+    TimeoutError of the block is raised again with the end of what the node said. model: "" = the fake engine.
+    """
+    environment()
+    import rclpy
+
+    command = ["-m", "lisa_ros.node.main", "--ros-args", "-p", f"model:={model}"]
+    if not model:
+        command = [str(ROOT / "tests/ros/fake_node.py")]
+    rclpy.init()
+    with tempfile.TemporaryFile("w+") as log:
+        node = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, start_new_session=True)
+        try:
+            client = Client()
+            client.connect(node)
+            yield node, client
+        except TimeoutError as error:
+            log.seek(0)
+            raise TimeoutError(f"{error}\n{log.read()[-2000:]}") from None
+        finally:
+            os.killpg(node.pid, signal.SIGINT)
+            try:
+                node.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(node.pid, signal.SIGKILL)
+            rclpy.try_shutdown()
 
 
 class Client:
@@ -166,12 +176,6 @@ def camera_messages(width: int, height: int, depth_size: tuple[int, int]):
         messages.to_image(header, depth.astype(np.uint16), "16UC1"),
         messages.to_image(header, color, "rgb8"),
     )
-
-
-def measure(node: subprocess.Popen, args: argparse.Namespace) -> list[dict]:
-    client = Client()
-    client.connect(node)
-    return [*overhead(client, args.queries), idle(client, node.pid, args.seconds)]
 
 
 def overhead(client: Client, count: int) -> list[dict]:

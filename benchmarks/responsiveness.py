@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from node import RATE, Client, camera_messages, environment, row, show, start_node
+from node import RATE, Client, camera_messages, row, running_node, show
 
 LIMIT_MS = 50.0
 
@@ -34,28 +30,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50, help="calls and cancels each")
     parser.add_argument("--json", type=Path, help="write the rows here too")
     args = parser.parse_args()
-    environment()
-    import rclpy
-
-    rclpy.init()
-    with tempfile.TemporaryFile("w+") as log:
-        node = start_node(args.model, log)
-        try:
-            client = Client()
-            client.connect(node)
-            with Filming(client):
-                rows = [parameter_calls(client, args.count), cancels(client, args.count)]
-        except TimeoutError as error:
-            log.seek(0)
-            print(f"{error}\n{log.read()[-2000:]}", file=sys.stderr)
-            return 1
-        finally:
-            os.killpg(node.pid, signal.SIGINT)
-            try:
-                node.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(node.pid, signal.SIGKILL)
-            rclpy.try_shutdown()
+    try:
+        with running_node(args.model) as (_, client), Filming(client):
+            rows = [parameter_calls(client, args.count), cancels(client, args.count)]
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 1
     if args.json:
         args.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
     show(rows)

@@ -12,16 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from node import NOT_ENGINE, RATE, Client, camera_messages, environment, start_node
+from node import NOT_ENGINE, RATE, Client, camera_messages, running_node
 
 QUERY_SECONDS = 2.0
 GROWTH_LIMIT, OVERHEAD_LIMIT_MS, IDLE_LIMIT = 2.0, 10.0, 15.0
@@ -35,30 +33,19 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--camera", action="store_true", help="only be the camera, until killed")
     args = parser.parse_args()
-    if not args.camera:
-        environment()
-    import rclpy
-
-    rclpy.init()
     if args.camera:
         return camera()
-    with tempfile.TemporaryFile("w+") as log:
-        node = start_node(args.model, log)
-        camera_process = subprocess.Popen([sys.executable, __file__, "--camera"])  # its environment is ours
-        try:
-            figures = soak(Client(), node, args.minutes * 60)
-        except TimeoutError as error:
-            log.seek(0)
-            print(f"{error}\n{log.read()[-2000:]}", file=sys.stderr)
-            return 1
-        finally:
-            camera_process.kill()
-            os.killpg(node.pid, signal.SIGINT)
+    try:
+        with running_node(args.model) as (node, client), subprocess.Popen(
+            [sys.executable, __file__, "--camera"]  # in the domain that running_node has chosen
+        ) as filming:
             try:
-                node.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(node.pid, signal.SIGKILL)
-            rclpy.try_shutdown()
+                figures = soak(client, node, args.minutes * 60)
+            finally:
+                filming.kill()
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 1
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     show(figures)
@@ -67,6 +54,9 @@ def main() -> int:
 
 def camera() -> int:
     """A camera at RATE, until somebody ends this process."""
+    import rclpy
+
+    rclpy.init()
     client, messages = Client(), camera_messages(1296, 968, (640, 480))
     due = time.perf_counter()
     while True:
@@ -79,7 +69,6 @@ def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
     """Queries and readings for so long."""
     import numpy as np
 
-    client.connect(node)
     client.ask("the red box")
     memory: list[tuple[float, dict, dict]] = []  # (time, node, engine)
     overheads, idle, times, unanswered, statuses = [], [], [], 0, set()

@@ -1,9 +1,9 @@
 """Which vertex of a scan's mesh belongs to which annotated object.
 
-ScanNet cuts the mesh into small segments (`<scene>_vh_clean_2.0.010000.segs.json`: a segment number per vertex), and people put
-segments together to objects (`<scene>.aggregation.json`: a list of segments and a name per object). The mesh of full resolution has a
-pair of its own, `<scene>_vh_clean.segs.json` and `<scene>_vh_clean.aggregation.json`; mixing the two up gives nonsense without an error,
-so here it is one.
+ScanNet cuts the mesh into small segments (`<scene>_vh_clean_2.0.010000.segs.json`: a segment number per vertex), and
+people put segments together to objects (`<scene>.aggregation.json`: a list of segments and a name per object). The mesh
+of full resolution has a pair of its own, `<scene>_vh_clean.segs.json` and `<scene>_vh_clean.aggregation.json`; mixing
+the two up gives nonsense without an error, so here it is one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 _LARGEST_ID = 0xFFFF
 _FOUND_SHARE = 0.5
-"""Of the segments that an aggregation file lists, at least so many must be in the segs file. A right pair lacks a few."""
+"""At least so many of an aggregation file's segments must be in the segs file. A right pair lacks a few."""
 
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """id: from 1, ScanNet's objectId + 1. label: its raw category, as in the column `raw_category` of the label map; "" = unnamed."""
+    """id: from 1, ScanNet's objectId + 1. label: its raw category, as in the label map's column; "" = unnamed."""
 
     id: int
     label: str
@@ -32,10 +32,11 @@ class AnnotatedObject:
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """vertex_objects: uint16 [n], the id of the object that each vertex belongs to, 0 = none. objects: those with vertices, by id.
+    """vertex_objects: uint16 [n], the id of the object that each vertex belongs to, 0 = none. objects: those with
+    vertices, by id.
 
-    picture_objects: value in an instance picture -> object id. The pictures count the file's groups (its `id` + 1), and a file that
-    lists its objects twice has two values for one object.
+    picture_objects: value in an instance picture -> object id. The pictures count the file's groups (its `id` + 1), and
+    a file that lists its objects twice has two values for one object.
     """
 
     vertex_objects: np.ndarray
@@ -61,7 +62,7 @@ class Annotation:
 
 
 def read_annotation(aggregation: str | Path, segs: str | Path, vertex_count: int | None = None) -> Annotation:
-    """Put the two files together. Where objects share a segment, the later one in the file has it, as in ScanNet's own scripts.
+    """Put the two files together. Where objects share a segment, the later one has it, as in ScanNet's own scripts.
 
     vertex_count: of the mesh that the annotation is for; checked where given.
 
@@ -85,8 +86,8 @@ def read_annotation(aggregation: str | Path, segs: str | Path, vertex_count: int
         found_count += int(np.count_nonzero(there))
     if found_count < _FOUND_SHARE * listed_count:
         raise ValueError(
-            f"{aggregation}: of the {listed_count} segments of its objects only {found_count} are in {segs.name}: it belongs to another "
-            "mesh (the one of full resolution?) or scene; take <scene>.aggregation.json"
+            f"{aggregation}: of the {listed_count} segments of its objects only {found_count} are in {segs.name}: it "
+            "belongs to another mesh (the one of full resolution?) or scene; take <scene>.aggregation.json"
         )
     vertex_objects = object_of_segment[of_vertex.reshape(-1)]
     present = np.zeros(_LARGEST_ID + 1, bool)
@@ -170,8 +171,8 @@ def _segments(path: Path, vertex_count: int | None) -> np.ndarray:
         raise ValueError(f"{path}: its 'segIndices' are not all whole numbers") from None
     if vertex_count is not None and len(segments) != vertex_count:
         raise ValueError(
-            f"{path}: segments of {len(segments)} vertices, and the mesh has {vertex_count}: it belongs to another mesh; the one of "
-            "<scene>_vh_clean_2.ply is <scene>_vh_clean_2.0.010000.segs.json"
+            f"{path}: segments of {len(segments)} vertices, and the mesh has {vertex_count}: it belongs to another "
+            "mesh; the one of <scene>_vh_clean_2.ply is <scene>_vh_clean_2.0.010000.segs.json"
         )
     return segments
 
@@ -181,8 +182,9 @@ def _check_pair(aggregation: Path, listed: dict[str, Any], segs: Path) -> None:
     made_for = str(listed.get("segmentsFile") or "")
     if made_for and _mesh_name(made_for) != _mesh_name(segs.name):
         raise ValueError(
-            f"{aggregation}: made for {made_for}, not for {segs.name}: it belongs to another mesh or scene. Of each scene, "
-            "<scene>.aggregation.json is for <scene>_vh_clean_2.ply and <scene>_vh_clean.aggregation.json for <scene>_vh_clean.ply"
+            f"{aggregation}: made for {made_for}, not for {segs.name}: it belongs to another mesh or scene. "
+            "<scene>.aggregation.json is for <scene>_vh_clean_2.ply, and <scene>_vh_clean.aggregation.json for "
+            "<scene>_vh_clean.ply, the mesh of full resolution"
         )
 
 

@@ -1,8 +1,8 @@
 """ScanNet's names: from what annotators typed to the classes of the benchmarks.
 
-All comes from `scannetv2-labels.combined.tsv`, which ScanNet's terms keep out of this repository. A row is one raw category; several
-rows may share an `id`. So 3D annotations, which hold raw categories, are mapped by those, and only the label pictures, which hold
-nothing but ids, by id.
+All comes from `scannetv2-labels.combined.tsv`, which ScanNet's terms keep out of this repository. A row is one raw
+category; several rows may share an `id`. So 3D annotations, which hold raw categories, are mapped by those, and only
+the label pictures, which hold nothing but ids, by id.
 """
 
 from __future__ import annotations
@@ -44,16 +44,18 @@ INSTANCE_CLASSES_18 = {number: name for number, name in CLASSES_20.items() if na
 
 # fmt: off
 VALID_200 = (
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 26, 27, 28, 29, 31, 32, 33, 34, 35, 36, 38, 39, 40, 41,
-    42, 44, 45, 46, 47, 48, 49, 50, 51, 52, 54, 55, 56, 57, 58, 59, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79,
-    80, 82, 84, 86, 87, 88, 89, 90, 93, 95, 96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 110, 112, 115, 116, 118, 120, 121, 122,
-    125, 128, 130, 131, 132, 134, 136, 138, 139, 140, 141, 145, 148, 154, 155, 156, 157, 159, 161, 163, 165, 166, 168, 169, 170, 177, 180,
-    185, 188, 191, 193, 195, 202, 208, 213, 214, 221, 229, 230, 232, 233, 242, 250, 261, 264, 276, 283, 286, 300, 304, 312, 323, 325, 331,
-    342, 356, 370, 392, 395, 399, 408, 417, 488, 540, 562, 570, 572, 581, 609, 748, 776, 1156, 1163, 1164, 1165, 1166, 1167, 1168, 1169,
-    1170, 1171, 1172, 1173, 1174, 1175, 1176, 1178, 1179, 1180, 1181, 1182, 1183, 1184, 1185, 1186, 1187, 1188, 1189, 1190, 1191,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 26, 27, 28, 29, 31, 32, 33, 34, 35,
+    36, 38, 39, 40, 41, 42, 44, 45, 46, 47, 48, 49, 50, 51, 52, 54, 55, 56, 57, 58, 59, 62, 63, 64, 65, 66, 67, 68, 69,
+    70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 82, 84, 86, 87, 88, 89, 90, 93, 95, 96, 97, 98, 99, 100, 101, 102, 103,
+    104, 105, 106, 107, 110, 112, 115, 116, 118, 120, 121, 122, 125, 128, 130, 131, 132, 134, 136, 138, 139, 140, 141,
+    145, 148, 154, 155, 156, 157, 159, 161, 163, 165, 166, 168, 169, 170, 177, 180, 185, 188, 191, 193, 195, 202, 208,
+    213, 214, 221, 229, 230, 232, 233, 242, 250, 261, 264, 276, 283, 286, 300, 304, 312, 323, 325, 331, 342, 356, 370,
+    392, 395, 399, 408, 417, 488, 540, 562, 570, 572, 581, 609, 748, 776, 1156, 1163, 1164, 1165, 1166, 1167, 1168,
+    1169, 1170, 1171, 1172, 1173, 1174, 1175, 1176, 1178, 1179, 1180, 1181, 1182, 1183, 1184, 1185, 1186, 1187, 1188,
+    1189, 1190, 1191,
 )
 # fmt: on
-"""The `id`s that are the classes of the ScanNet200 benchmark. Source: scannet200_constants.py of the ScanNet repository."""
+"""The `id`s that are the classes of ScanNet200. Source: scannet200_constants.py of the ScanNet repository."""
 
 _COLUMNS = ("id", "raw_category", "category", "count", "nyu40id", "nyu40class")
 _SPELLING = {"refridgerator": "refrigerator"}
@@ -94,8 +96,8 @@ class LabelMap:
             missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise ValueError(
-                    f"{path}: the columns {', '.join(missing)} are missing: it is not ScanNet v2's label map (the file of v1, "
-                    f"scannet-labels.combined.tsv, has others); take {FILE_NAME}"
+                    f"{path}: the columns {', '.join(missing)} are missing: it is not ScanNet v2's label map (the file "
+                    f"of v1, scannet-labels.combined.tsv, has others); take {FILE_NAME}"
                 )
             rows: dict[str, _Row] = {}
             for values in reader:
@@ -120,10 +122,10 @@ class LabelMap:
         return _SPELLING.get(row.nyu40_class, row.nyu40_class) if row else ""
 
     def nyu40_of_id(self, ids: int | np.ndarray) -> int | np.ndarray:
-        """The class of an `id`, or of each pixel of a label picture, uint16 of the same shape; 0 where the file has no such id.
+        """The class of an `id`, or of each pixel of a label picture (uint16 of the same shape); 0 for other ids.
 
-        Three ids stand for raw categories of two classes (107, 188, 385): the more frequent one is given. ScanNet's script for label
-        pictures gives whichever comes last in the file.
+        Three ids stand for raw categories of two classes (107, 188, 385): the more frequent one is given. ScanNet's
+        script for label pictures gives whichever comes last in the file.
         """
         if isinstance(ids, np.ndarray):
             return self._nyu40_of_id[ids]
@@ -162,6 +164,6 @@ def _row(where: str, values: dict[str, str | None]) -> _Row:
 
 
 def find_label_map(path: str | Path) -> Path | None:
-    """`scannetv2-labels.combined.tsv` in a scene folder or in one of the two folders above it, where ScanNet's download puts it."""
+    """The label map in a scene folder or in one of the two folders above it, where ScanNet's download puts it."""
     folder = Path(path).absolute()
     return next((place / FILE_NAME for place in (folder, *folder.parents[:2]) if (place / FILE_NAME).is_file()), None)

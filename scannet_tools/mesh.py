@@ -19,9 +19,9 @@ _GREY = 128
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices: float32 [n,3], metres in the scan's own frame (z up, not aligned with the walls). colors: uint8 [n,3] RGB.
-    faces: int32 [m,3] numbers of vertices, counter-clockwise seen from outside. labels: uint16 [n] nyu40 ids, 0 = not annotated;
-    None where the file has none.
+    """vertices: float32 [n,3], metres in the scan's own frame (z up, not aligned with the walls). colors: uint8 [n,3]
+    RGB. faces: int32 [m,3] numbers of vertices, counter-clockwise seen from outside. labels: uint16 [n] nyu40 ids, 0 =
+    not annotated; None where the file has none.
     """
 
     vertices: np.ndarray
@@ -35,11 +35,14 @@ class Mesh:
 
 
 def read_mesh(path: str | Path) -> Mesh:
-    """Any PLY file of a mesh. Vertices without colours become grey; polygons are cut into triangles; other properties are left out.
+    """Read any PLY file of a mesh.
+
+    Vertices without colours become grey; polygons are cut into triangles; other properties are left out.
 
     Raises:
         FileNotFoundError, OSError: the file cannot be read.
-        ValueError: it is no PLY file of a mesh, is cut short, or its faces name vertices that it does not have; names the file.
+        ValueError: it is no PLY file of a mesh, is cut short, or its faces name vertices that it does not have; names
+        the file.
     """
     path = Path(path)
     elements = read_ply(path)
@@ -79,8 +82,9 @@ def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 def write_mesh(path: str | Path, mesh: Mesh) -> None:
-    """Write a mesh the way ScanNet's are: binary little endian, x y z red green blue alpha, `label` where there are labels, and
-    triangles as lists. The file appears whole or not at all.
+    """Write a mesh the way ScanNet's are. The file appears whole or not at all.
+
+    Binary little endian, x y z red green blue alpha, `label` where there are labels, and triangles as lists.
 
     Raises:
         OSError: it cannot be written; names the file.

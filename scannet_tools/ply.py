@@ -51,8 +51,9 @@ class _Element:
 def read_ply(path: str | Path) -> dict[str, dict[str, Column]]:
     """Element name -> property name -> its column.
 
-    A property of single numbers is an array [rows] of the type that the header gives, in this machine's byte order. A list is an
-    array [rows,k] where every row has k entries, else a list of arrays. What follows the last element is left alone.
+    A property of single numbers is an array [rows] of the type that the header gives, in this machine's byte order. A
+    list is an array [rows,k] where every row has k entries, else a list of arrays. What follows the last element is
+    left alone.
 
     Raises:
         FileNotFoundError, OSError: the file cannot be read.
@@ -99,6 +100,9 @@ def _header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
                     raise ValueError
         except (KeyError, ValueError, IndexError):
             raise ValueError(f"{path}: not a PLY header: the line '{line[:80]}' cannot be understood") from None
+    for element in elements:
+        if len({item.name for item in element.properties}) != len(element.properties):
+            raise ValueError(f"{path}: not a PLY header: the element '{element.name}' has a property twice")
     if not order:
         raise ValueError(f"{path}: not a PLY header: the line 'format ...' is missing")
     return order, elements, start
@@ -166,8 +170,8 @@ class _Binary:
 
     def _cut_short(self, element: _Element, needed: int) -> None:
         raise ValueError(
-            f"{self._path}: cut short: it has {len(self._data)} bytes, its {element.rows} rows of '{element.name}' need at least "
-            f"{needed}; download or write it again"
+            f"{self._path}: cut short: it has {len(self._data)} bytes, its {element.rows} rows of '{element.name}' "
+            f"need at least {needed}; download or write it again"
         )
 
 

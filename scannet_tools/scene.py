@@ -1,7 +1,7 @@
 """One ScanNet scan: a folder of files called after it, each read when asked for.
 
-`scans/scene0000_00/` holds `scene0000_00.sens`, `.txt`, meshes, annotation and pictures; scans of the test set (`scans_test/`) have only
-the first two and the meshes.
+`scans/scene0000_00/` holds `scene0000_00.sens`, `.txt`, meshes, annotation and pictures; scans of the test set
+(`scans_test/`) have only the first two and the meshes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _WRONG_LABELS = {("scene0270_00", 50): 39, ("scene0270_02", 50): 39, ("scene0384
 
 _SAMPLED_PICTURES = 12
 _AGREEING_SHARE = 0.5
-"""Of the pixels with an object, so many must carry its label in the label picture. Filtering both pictures apart makes them differ by a
-few percent along edges; ids that count another file's objects agree by chance only."""
+"""Of the pixels with an object, so many must carry its label in the label picture. Filtering both pictures apart makes
+them differ by a few percent along edges; ids that count another file's objects agree by chance only."""
 
 _ASPECT_TOLERANCE = 0.02
 
@@ -63,7 +63,7 @@ class Scene:
 
     @cached_property
     def text(self) -> dict[str, str]:
-        """The lines `key = value` of `<scene>.txt` as they stand; empty without the file, which early scans and copies lack.
+        """The lines `key = value` of `<scene>.txt` as they stand; empty without the file.
 
         The cameras in it are the device's own, of before it was calibrated: those of the `.sens` are right.
         """
@@ -107,7 +107,7 @@ class Scene:
         return self._path(_AGGREGATION).is_file() and self._path(_SEGS).is_file()
 
     def mesh(self) -> Mesh:
-        """The mesh of the benchmarks, `_vh_clean_2.ply`, with the labels of `_vh_clean_2.labels.ply` where that is there.
+        """The mesh of the benchmarks, `_vh_clean_2.ply`, with the labels of `_vh_clean_2.labels.ply` if there is one.
 
         Raises:
             FileNotFoundError, OSError: it cannot be read.
@@ -143,9 +143,9 @@ class Scene:
         return read_annotation(self._path(_AGGREGATION), self._path(_SEGS), vertex_count)
 
     def label_image(self, number: int, size: tuple[int, int] | None = None) -> np.ndarray | None:
-        """uint16 [H,W]: the label map's id at each pixel of frame `number`, 0 = none; None where there is no such picture.
+        """uint16 [H,W]: the label map's id at each pixel of frame `number`, 0 = none; None: no picture of that frame.
 
-        size: (width, height) that it is wanted in, e.g. of the colour picture; without it, it is as large as it is stored.
+        size: (width, height) that it is wanted in, e.g. the colour picture's; without it, it comes as it is stored.
 
         Raises:
             OSError, ValueError: it cannot be read, or has other proportions than `size`; names the file.
@@ -153,21 +153,27 @@ class Scene:
         return self._sized(self._labels, number, size)
 
     def instance_image(self, number: int, size: tuple[int, int] | None = None) -> np.ndarray | None:
-        """uint16 [H,W]: the id of the object (as in `annotation()`) at each pixel of frame `number`, 0 = none; None where there is no
-        such picture. size, and what it raises: as of `label_image`; also `ValueError` when the pictures count the objects of another
-        annotation, which shows in a dozen of them when a label map is found beside the scene.
+        """uint16 [H,W]: the object's id at each pixel of frame `number`, 0 = none; None: no picture of that frame.
+
+        The ids are those of `annotation()`. size: as of `label_image`. Where a label map is found beside the scene, a
+        dozen pictures of both kinds are compared first: which of the two aggregation files they count is disputed.
+
+        Raises:
+            OSError, ValueError: as `label_image`; the annotation cannot be read; or the pictures do not fit to it.
         """
         picture = self._sized(self._instances, number, size)
         return None if picture is None else self._object_of_value[picture]
 
     def pictures_agree(self, label_map: LabelMap) -> float:
-        """Share of the pixels with an object whose label picture shows the object's label, in a dozen frames; NaN without such pixels.
+        """Share of the pixels with an object that have its label in the label picture; NaN without such pixels.
+
+        Looks at a dozen frames.
 
         Raises:
             OSError, ValueError: a file cannot be read.
         """
         annotation = self.annotation()
-        label_of_object = annotation.object_classes(label_map.tsv_id)
+        label_of_object, object_of_value = annotation.object_classes(label_map.tsv_id), _object_of_value(annotation)
         both = sorted(set(self._labels.numbers()) & set(self._instances.numbers()))
         chosen = (
             sorted({both[int(place)] for place in np.linspace(0, len(both) - 1, _SAMPLED_PICTURES)}) if both else []
@@ -179,10 +185,9 @@ class Scene:
                 raise ValueError(
                     f"{self.folder}: the label and the instance picture of frame {number} have different sizes"
                 )
-            expected = label_of_object[_object_of_value(annotation)[values]]
-            seen = values > 0
-            compared += int(np.count_nonzero(seen))
-            agreeing += int(np.count_nonzero(seen & (expected == labels) & (expected > 0)))
+            objects = object_of_value[values]
+            compared += int(np.count_nonzero(values))
+            agreeing += int(np.count_nonzero((objects > 0) & (label_of_object[objects] == labels)))
         return agreeing / compared if compared else float("nan")
 
     @cached_property
@@ -201,8 +206,9 @@ class Scene:
             share = self.pictures_agree(LabelMap.read(tsv))
             if share < _AGREEING_SHARE:
                 raise ValueError(
-                    f"{self._instances.archive}: only {share:.0%} of its pixels carry the label of the object that they name, so they "
-                    f"count the objects of another file than {self._path(_AGGREGATION).name}; render the truth from the mesh instead"
+                    f"{self._instances.archive}: only {share:.0%} of its pixels carry the label of the object that they "
+                    f"name, so they count the objects of another file than {self._path(_AGGREGATION).name}; render the "
+                    "truth from the mesh instead"
                 )
         return _object_of_value(self.annotation())
 
@@ -213,7 +219,8 @@ class Scene:
         height, width = picture.shape
         if abs(width * size[1] / (height * size[0]) - 1) > _ASPECT_TOLERANCE:
             raise ValueError(
-                f"{pictures.archive}: the picture of frame {number} has {width}x{height} pixels and not the proportions of {size[0]}x{size[1]}"
+                f"{pictures.archive}: the picture of frame {number} has {width}x{height} pixels, which are other "
+                f"proportions than {size[0]}x{size[1]}"
             )
         return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
@@ -223,7 +230,7 @@ class Scene:
     def _why_not_annotated(self) -> str:
         if self._path("_vh_clean.aggregation.json").is_file() or self._path("_vh_clean.segs.json").is_file():
             return (
-                f"What is there, {self.name}_vh_clean.aggregation.json and {self.name}_vh_clean.segs.json, is for the mesh of full "
+                f"{self.name}_vh_clean.aggregation.json and {self.name}_vh_clean.segs.json are for the mesh of full "
                 "resolution; download the others too"
             )
         return "A scan of the test set has no annotation; take one of the folder scans"
@@ -254,7 +261,8 @@ def find_scenes(path: str | Path) -> list[Scene]:
         if scenes:
             return scenes
     raise FileNotFoundError(
-        f"{path}: no scene in it: a scene is a folder whose files are called after it, such as scene0000_00/scene0000_00.sens"
+        f"{path}: no scene in it: a scene is a folder whose files are called after it, such as "
+        "scene0000_00/scene0000_00.sens"
     )
 
 

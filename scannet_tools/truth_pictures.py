@@ -1,4 +1,4 @@
-"""ScanNet's pictures of what each pixel shows: `<scene>_2d-label-filt.zip` and `<scene>_2d-instance-filt.zip`, or unpacked."""
+"""ScanNet's pictures of what each pixel shows: `<scene>_2d-{label,instance}-filt.zip`, or the same unpacked."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import numpy as np
 class TruthPictures:
     """One kind of a scene's pictures, read one at a time. They are numbered as the frames of its `.sens`.
 
-    kind: "label" (the label map's id) or "instance" (group of the aggregation file + 1); 0 = nothing in both. The archive is looked for
-    before the folder. The pictures without `-filt` are not taken: in them labels leak onto what stands in front.
+    kind: "label" (the label map's id) or "instance" (group of the aggregation file + 1); 0 = nothing in both. The
+    archive is looked for before the folder. The pictures without `-filt` are not taken: in them labels leak onto what
+    stands in front.
     """
 
     def __init__(self, folder: Path, scene: str, kind: str) -> None:
@@ -51,7 +52,8 @@ class TruthPictures:
             raise ValueError(f"{where}: damaged: not a PNG picture")
         if picture.ndim != 2 or picture.dtype not in (np.uint8, np.uint16):
             raise ValueError(
-                f"{where}: {picture.shape[2:] or 1} channels: a picture for looking at; ids have one channel of 8 or 16 bits"
+                f"{where}: {picture.dtype} {list(picture.shape)}: a picture for looking at? ids have one channel of 8 or "
+                "16 bits"
             )
         return picture.astype(np.uint16)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,19 @@ class FrameReply:
     """What was said to one question about one frame.
 
     mask: bool [H,W], all instances together. points: float32 [n,3] metres, camera optical frame, of all instances.
-    seconds: of "lift" for this question; "encode" and "ask" are for all questions of the frame and the same in all of
-    them.
     """
 
     mask: np.ndarray
     points: np.ndarray
     probability: float
-    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class FrameReplies:
+    """What was said about one frame: a reply per question. seconds: {stage: what each run of it took}."""
+
+    replies: list[FrameReply]
+    seconds: dict[str, list[float]]
 
 
 class EngineAnswers:
@@ -32,11 +37,19 @@ class EngineAnswers:
     def __init__(self, engine: Any, mode: str = "mask") -> None:
         self._engine, self._mode = engine, mode
 
-    def ask(self, frame: Frame, questions: Sequence[str]) -> list[FrameReply]:
-        """One reply per question. Raises ValueError for a question that the model cannot take."""
+    def ask(self, frame: Frame, questions: Sequence[str]) -> FrameReplies:
+        """Raises ValueError for a question that the model cannot take."""
         from lisa_ros.perception import perceive  # brings torch
 
-        return [_reply(frame, said) for said in perceive(self._engine, frame, questions, mode=self._mode)]
+        perceptions = perceive(self._engine, frame, questions, mode=self._mode)
+        together = perceptions[0].seconds  # encoding and asking are for all questions at once
+        asking = sum(took for stage, took in together.items() if stage not in ("encode", "lift", "total"))
+        seconds = {
+            "encode": [together["encode"]],
+            "ask": [asking],
+            "lift": [said.seconds["lift"] for said in perceptions],
+        }
+        return FrameReplies([_reply(frame, said) for said in perceptions], seconds)
 
 
 def _reply(frame: Frame, said: Any) -> FrameReply:
@@ -45,7 +58,4 @@ def _reply(frame: Frame, said: Any) -> FrameReply:
         mask |= instance.mask
     clouds = [instance.cloud.points for instance in said.instances if instance.cloud is not None]
     points = np.concatenate(clouds) if clouds else np.zeros((0, 3), np.float32)
-    seconds = dict(said.seconds)
-    ask = sum(seconds.values()) - sum(seconds.get(stage, 0.0) for stage in ("encode", "lift", "total"))
-    kept = {"encode": seconds["encode"], "ask": ask, "lift": seconds["lift"]}
-    return FrameReply(mask, points, said.target_probability, kept)
+    return FrameReply(mask, points, said.target_probability)

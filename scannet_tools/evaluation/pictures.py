@@ -37,8 +37,7 @@ def target_picture(color: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def answer_picture(color: np.ndarray, answer: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The picture in grey with the answer's right and wrong pixels and the target's missing ones; as `target_picture`.
-    """
+    """The picture in grey with the answer's right, wrong and missing pixels; as `target_picture`."""
     return _tinted(color, [(answer & target, RIGHT), (target & ~answer, MISSING), (answer & ~target, WRONG)])
 
 

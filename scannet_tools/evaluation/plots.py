@@ -17,8 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 44
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot ready for the page: a <figure> with its SVG, its caption, and its numbers as a table that can be opened.
-    """
+    """A plot ready for the page: a <figure> with its SVG, its caption, and its numbers in a table to open."""
 
     title: str
     markup: str

@@ -1,5 +1,4 @@
-"""scores.json and report.html of a run: the page is one file that needs nothing else, neither network nor neighbours.
-"""
+"""scores.json and report.html of a run: the page is one file that needs neither network nor neighbours."""
 
 from __future__ import annotations
 
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from scannet_tools.aside import written_aside
 from scannet_tools.evaluation import plots
 from scannet_tools.evaluation.cases import Case, add_pictures, choose
-from scannet_tools.evaluation.files import write_aside
 from scannet_tools.evaluation.pictures import data_uri
 from scannet_tools.evaluation.rows import SceneRow
-from scannet_tools.evaluation.summary import STAGES, in_view, iou, summarise
+from scannet_tools.evaluation.summary import in_view, iou, summarise
 
 HERE = Path(__file__).parent
 SCORES, REPORT = "scores.json", "report.html"
@@ -31,9 +30,9 @@ GROUPS = {
 }
 DEFINITIONS = (
     "gIoU: mean IoU of the masks; cIoU: summed intersections over summed unions; both over frames in which at least "
-    "{percent:g} % of the picture is the target, where a refusal scores 0. On the mesh: the points of all frames, fused "
-    "by votes, against all vertices of the target, for questions whose target some frame shows; Acc: share of them with "
-    "at least that vertex IoU."
+    "{percent:g} % of the picture is the target, where a refusal scores 0. On the mesh: the points of all frames, "
+    "fused by votes, against all vertices of the target, for questions whose target some frame shows; Acc: share of "
+    "them with at least that vertex IoU."
 )
 SIZES = (0.0, 0.01, 0.03, 0.1, 1.01)
 """Bounds of the groups of targets by their share of the picture."""
@@ -53,8 +52,10 @@ def write_results(
     figures = summarise(rows)
     cases = choose([row for row in rows if not row.failure])
     add_pictures([case for group in cases.values() for case in group], open_scene)
-    write_aside(out / REPORT, page(rows, figures, cases, about, node))
-    write_aside(out / SCORES, json.dumps({**about, **figures}, indent=1, ensure_ascii=False) + "\n")
+    with written_aside(out / REPORT) as file:
+        file.write(page(rows, figures, cases, about, node).encode())
+    with written_aside(out / SCORES) as file:
+        file.write(json.dumps({**about, **figures}, indent=1, ensure_ascii=False).encode() + b"\n")
     return figures
 
 
@@ -203,7 +204,7 @@ def _plots(rows: Sequence[SceneRow], figures: Mapping[str, Any]) -> list[plots.P
     if answers:
         made.append(_by_size(answers))
     seconds = figures["seconds"]
-    timed = [stage for stage in STAGES if seconds[stage]["count"]]
+    timed = [stage for stage, spread in seconds.items() if spread["count"]]
     if timed:
         values = {p: [1000 * seconds[stage][p] for stage in timed] for p in ("p50", "p95")}
         said = (
@@ -305,7 +306,7 @@ def _scenes(figures: Mapping[str, Any]) -> str:
     )
     opened = " open" if len(rows) <= 20 else ""
     return (
-        f'<details{opened}><summary>{_count(len(rows), "scene")}</summary>'
+        f"<details{opened}><summary>{_count(len(rows), 'scene')}</summary>"
         '<div class="wide" tabindex="0" role="region" aria-label="Scenes">'
         f"{made}</div></details><details><summary>{_count(len(figures['questions']), 'question')}</summary>"
         f'<div class="wide" tabindex="0" role="region" aria-label="Questions">{questions}</div></details>'

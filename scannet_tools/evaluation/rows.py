@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scannet_tools.evaluation.files import write_aside
+from scannet_tools.aside import written_aside
 
 ROWS = "rows"
 """Folder of the rows inside the output folder."""
@@ -104,7 +104,10 @@ def row_path(out: Path, scene: str) -> Path:
 
 def write_row(out: Path, row: SceneRow) -> None:
     """Write a row. Raises OSError with the file's name when it cannot be written; then nothing of it is left."""
-    write_aside(row_path(out, row.scene), json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) + "\n")
+    path = row_path(out, row.scene)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as file:
+        file.write(json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
 def read_row(out: Path, scene: str) -> SceneRow | None:

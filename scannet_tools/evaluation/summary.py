@@ -19,6 +19,7 @@ KINDS = ("explicit", "relational", "use")
 """Kinds of question that have a target, in the order of the table; "absent" is the fourth kind."""
 
 STAGES = ("encode", "ask", "lift")
+"""Of an engine asked in this process, in the order of the table; a node has its round trip."""
 
 
 def in_view(answers: Iterable[FrameAnswer], least_pixels: float) -> list[FrameAnswer]:
@@ -46,7 +47,7 @@ def summarise(rows: Sequence[SceneRow]) -> dict[str, Any]:
 
     Keys: `scenes`, `frames`, `without_pose`, `without_truth` (counts), `failed` ({scene: why}), `kinds` (explicit,
     relational, use, others that occur, overall: see `_kind`), `absent` and `out_of_view` (`asked` answers, `refused`
-    share; absent ones also `questions` and `empty` share: nothing on the mesh), `seconds` (encode, ask, lift: p50, p95,
+    share; absent ones also `questions` and `empty` share: nothing on the mesh), `seconds` (by stage: p50, p95,
     count), `questions` (one entry each, see `question_figures`), `per_scene`. Shares and scores of nothing are None.
     """
     good = sorted((row for row in rows if not row.failure), key=lambda row: row.scene)
@@ -56,6 +57,7 @@ def summarise(rows: Sequence[SceneRow]) -> dict[str, Any]:
     kinds = [*KINDS, *sorted({question.kind for question, _ in present} - set(KINDS))]
     hidden = [answer for question, _ in present for answer in out_of_view(question.answers)]
     absent_answers = [answer for question in absent for answer in question.answers]
+    stages = [*STAGES, *sorted({stage for row in good for stage in row.seconds} - set(STAGES))]
     on_mesh = [question.vertices for question in absent if question.vertices is not None]
     return {
         "scenes": len(good),
@@ -73,7 +75,7 @@ def summarise(rows: Sequence[SceneRow]) -> dict[str, Any]:
             "empty": _share(vertices.predicted == 0 for vertices in on_mesh),
         },
         "out_of_view": {"asked": len(hidden), "refused": _share(not answer.found for answer in hidden)},
-        "seconds": {stage: _spread([s for row in good for s in row.seconds.get(stage, [])]) for stage in STAGES},
+        "seconds": {stage: _spread([s for row in good for s in row.seconds.get(stage, [])]) for stage in stages},
         "questions": [question_figures(question, row) for question, row in asked],
         "per_scene": [_scene(row) for row in good],
     }

@@ -9,14 +9,14 @@ from scannet_tools.annotation import Annotation
 from scannet_tools.mesh import Mesh
 
 HIDDEN_M = 0.10
-"""Something hides the mesh where the measured depth is nearer than the mesh by more than this many metres, and ...
+"""Something hides the mesh where the measured depth is nearer than the mesh by more than this many metres, plus ...
 
 A few centimetres each are the drift of the poses, the mesh's own error, and the slope of a surface seen at a shallow
 angle within half a depth pixel. A thing thinner than this on a surface, such as a sheet of paper, is not seen to hide.
 """
 
 HIDDEN_PER_M2 = 0.005
-"""... this times the squared distance more: so the noise of a structured-light sensor grows (0.3 cm at 1 m, 7 cm at 5 m).
+"""... this times the squared measured depth, as the noise of a structured-light sensor grows (0.3 cm at 1 m, 7 at 5 m).
 
 Altogether 0.11 m at 1 m, 0.15 m at 3 m, 0.23 m at 5 m.
 """
@@ -68,7 +68,7 @@ class VertexRenderer:
         return np.where(vertices >= 0, self._objects[vertices], np.uint16(0))
 
     def vertices(self, camera: Camera, camera_to_world: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
-        """int32 [H,W]: the number of the vertex that each pixel shows, -1 = none, or hidden. Takes what `instances` does."""
+        """int32 [H,W]: the number of the vertex that each pixel shows, -1 = none or hidden; arguments as there."""
         distance, face, uv = self._cast(camera, camera_to_world)
         seen = np.isfinite(distance)
         if depth is not None:

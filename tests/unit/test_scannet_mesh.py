@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import struct
 
@@ -256,8 +257,9 @@ def test_no_room(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(OSError, match="a.ply: cannot be written: .*make room"):
+        with pytest.raises(OSError, match="a.ply: cannot be written: .*make room") as caught:
             write_mesh(path, MESH)
+        assert caught.value.errno == errno.EFBIG
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [item.name for item in tmp_path.iterdir()] == ["a.ply"] and path.read_text() == "what was there"
@@ -266,6 +268,21 @@ def test_no_room(tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(OSError, match="missing/a.ply: cannot be written"):
         write_mesh(tmp_path / "missing" / "a.ply", MESH)
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    """Who reads one file while writing another must not hear that the wrong one is at fault."""
+    with pytest.raises(FileNotFoundError, match="source.txt") as caught, written_aside(tmp_path / "a.bin") as file:
+        file.write((tmp_path / "source.txt").read_bytes())
+    assert "a.bin" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_its_place(tmp_path):
+    (tmp_path / "a.bin").mkdir()
+    with pytest.raises(OSError, match="a.bin: cannot be written: Is a directory"), written_aside(tmp_path / "a.bin") as file:
+        file.write(b"whole")
+    assert [item.name for item in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_interrupted_while_writing(tmp_path):

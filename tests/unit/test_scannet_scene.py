@@ -343,6 +343,25 @@ def test_picture_numbers_are_the_groups_ids(folder):
     assert np.array_equal(Scene(folder).instance_image(0), OBJECTS)
 
 
+# ---- recording
+
+
+def test_open_sens(folder):
+    from scannet_tools.sens import SensHeader, SensWriter
+
+    intrinsic = np.diag([100.0, 100.0, 1.0, 1.0]).astype(np.float32)
+    with SensWriter(Scene(folder).sens_path, SensHeader((16, 12), (8, 6), intrinsic, intrinsic)) as sens:
+        sens.add(np.zeros((12, 16, 3), np.uint8), np.full((6, 8), 1500, np.uint16), np.eye(4))
+    with Scene(folder).open_sens() as sens:
+        assert sens.path == folder / f"{NAME}.sens" and len(sens) == 1
+        assert (sens.frame(0).depth_units() == 1500).all()
+
+
+def test_no_recording(folder):
+    with pytest.raises(FileNotFoundError, match=f"{NAME}.sens"):
+        Scene(folder).open_sens()
+
+
 # ---- finding scenes
 
 

@@ -99,7 +99,7 @@ def test_each_vertex_is_seen_where_it_projects_to(renderer):
 def test_seen_from_behind(renderer):
     pose = AHEAD.copy()
     pose[:3, :3] = pose[:3, :3] @ np.diag([-1.0, 1.0, -1.0])
-    pose[:3, 3] = (0, 5, 1)  # behind the wall, looking back at it; the chair is hidden by it
+    pose[:3, 3] = (0, 9, 1)  # behind the wall, looking back at it; the chair is hidden by it
     seen = renderer.instances(CAMERA, pose)
     assert set(np.unique(seen)) == {0, WALL} and seen[58, 79] == WALL
 

@@ -122,9 +122,10 @@ def _make(rng, kind: str, scene: str, color: str | None = None) -> Item:
     return Item(entry, color, material, shape)
 
 
-def _one(soup, material) -> Shape:
-    shape = Shape()
-    shape.add(soup, material)
+def _structural(label: str, *parts) -> Shape:
+    shape = Shape(label=label)
+    for soup, material in parts:
+        shape.add(soup, material)
     return shape
 
 
@@ -147,17 +148,17 @@ def _structure(rng, layout: Layout) -> None:
         Material(tuple(float(c) for c in srgb_to_linear(np.full(3, rng.uniform(0.5, 0.8)))), tuple(float(c) for c in srgb_to_linear(np.full(3, rng.uniform(0.3, 0.45)))),
                  "speckle", specular=0.1),
     )[int(rng.choice(4, p=(0.4, 0.2, 0.25, 0.15)))]
-    add = lambda soup, material: layout.structure.append(_one(soup, material))  # noqa: E731
+    add = lambda label, soup, material: layout.structure.append(_structural(label, (soup, material)))  # noqa: E731
     e = 0.05
-    add(slab((0, w), (0, d), (-e, 0)), floor)
-    add(slab((0, w), (0, d), (h, h + e)), neutral(0.93, 0.93, 0.92, specular=0.0))
-    add(slab((0, w), (d, d + e), (0, h)), wall_x)
-    add(slab((0, w), (-e, 0), (0, h)), wall_x)
-    add(slab((-e, 0), (0, d), (0, h)), wall_y)
-    add(slab((w, w + e), (0, d), (0, h)), wall_y)
+    add("floor", slab((0, w), (0, d), (-e, 0)), floor)
+    add("ceiling", slab((0, w), (0, d), (h, h + e)), neutral(0.93, 0.93, 0.92, specular=0.0))
+    add("wall", slab((0, w), (d, d + e), (0, h)), wall_x)
+    add("wall", slab((0, w), (-e, 0), (0, h)), wall_x)
+    add("wall", slab((-e, 0), (0, d), (0, h)), wall_y)
+    add("wall", slab((w, w + e), (0, d), (0, h)), wall_y)
     skirting = neutral(0.90, 0.90, 0.88) if rng.random() < 0.7 else neutral(0.35, 0.25, 0.18)
     for soup in (slab((0, w), (d - 0.012, d), (0, 0.09)), slab((0, 0.012), (0, d), (0, 0.09)), slab((w - 0.012, w), (0, d), (0, 0.09))):
-        add(soup, skirting)
+        add("skirting board", soup, skirting)
 
 
 def _on_wall(layout, wall: str, along: float, soup):
@@ -172,14 +173,15 @@ def _on_wall(layout, wall: str, along: float, soup):
 
 def _door(rng, layout, wall, along):
     tone = neutral(0.88, 0.87, 0.84) if rng.random() < 0.5 else neutral(0.50, 0.36, 0.24, pattern="wood", scale=0.08)
-    for soup, material in (
+    parts = (
         (slab((-0.48, 0.48), (-0.03, 0.0), (0, 2.06)), tone.shaded(0.75)),
         (slab((-0.42, 0.42), (-0.045, 0.0), (0, 2.0)), tone),
         (slab((-0.30, 0.30), (-0.055, -0.04), (1.1, 1.85)), tone.shaded(0.88)),
         (slab((-0.30, 0.30), (-0.055, -0.04), (0.2, 0.95)), tone.shaded(0.88)),
         (box((0.13, 0.04, 0.025), (0.33, -0.08, 1.02)), METAL),
-    ):
-        layout.structure.append(_one(_on_wall(layout, wall, along, soup), material))
+    )
+    placed = ((_on_wall(layout, wall, along, soup), material) for soup, material in parts)
+    layout.structure.append(_structural("door", *placed))
 
 
 def _window(rng, layout, wall, along):
@@ -192,8 +194,8 @@ def _window(rng, layout, wall, along):
         parts.append((slab((x - 0.03, x + 0.03), (-0.05, 0), (z0, z1)), frame))
     for z in (z0, z1):
         parts.append((slab((-w, w), (-0.05, 0), (z - 0.03, z + 0.03)), frame))
-    for soup, material in parts:
-        layout.structure.append(_one(_on_wall(layout, wall, along, soup), material))
+    placed = ((_on_wall(layout, wall, along, soup), material) for soup, material in parts)
+    layout.structure.append(_structural("window", *placed))
 
 
 def _lights(rng, layout: Layout) -> None:

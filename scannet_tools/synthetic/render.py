@@ -82,12 +82,14 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarra
     return pose
 
 
-def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.random.Generator, strength: float, warmth: float) -> Rendered:
+def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.random.Generator, strength: float, warmth: float,
+           steady: bool = False) -> Rendered:
     """Cast one ray a pixel and shade the hits.
 
     Args:
         camera: intrinsics (fx fy cx cy width height). pose: camera_to_world.
         strength, warmth: of the lamp, fixed for a scene.
+        steady: frames of a film: exposure and white balance are not drawn anew for each.
     """
     height, width = camera.height, camera.width
     u, v = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -132,8 +134,9 @@ def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.rando
 
     image = np.zeros((height * width, 3), np.float32)
     image[at] = radiance
-    exposure = np.clip(0.36 / max(float(np.percentile(image.mean(1), 75)), 1e-3), 0.5, 2.2) * rng.uniform(0.85, 1.15)
-    image = np.clip(image * exposure * rng.uniform(0.97, 1.03, 3).astype(np.float32), 0, None)
+    brightness, balance = (1.0, np.ones(3)) if steady else (rng.uniform(0.85, 1.15), rng.uniform(0.97, 1.03, 3))
+    exposure = np.clip(0.36 / max(float(np.percentile(image.mean(1), 75)), 1e-3), 0.5, 2.2) * brightness
+    image = np.clip(image * exposure * balance.astype(np.float32), 0, None)
     image = np.where(image <= 0.0031308, image * 12.92, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
     image = image.reshape(height, width, 3) + rng.normal(0, rng.uniform(0.004, 0.012), (height, width, 3)).astype(np.float32)
     color = cv2.GaussianBlur(np.clip(image * 255, 0, 255).astype(np.uint8), (3, 3), 0.45)

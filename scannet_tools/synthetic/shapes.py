@@ -58,6 +58,7 @@ class Surface:
 class Shape:
     parts: list[Part] = field(default_factory=list)
     surfaces: list[Surface] = field(default_factory=list)
+    label: str = ""  # what a piece of the room is called ("wall"); placed objects go by their kind
 
     def add(self, soup: Soup, material: Material) -> None:
         self.parts.append(Part(soup, material))

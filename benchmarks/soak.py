@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--minutes 30] [--model lisa-mini] [--json FILE]
 
 Camera: 1296x968 rgb8 and 640x480 16UC1. Camera, node and engine are processes of their own, as on a robot; this one is
-the client. Growth is between the second tenth's median and the last one's; "idle" is the node's CPU in the seconds
+the client. Growth, after a few hiccups that fill every queue once, is between the second tenth's median and the last one's; "idle" is the node's CPU in the seconds
 without a query. The JSON has every reading of memory, anonymous and shared apart.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,7 +70,9 @@ def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
     """Queries and readings for so long."""
     import numpy as np
 
-    client.ask("the red box")
+    for _ in range(3):
+        client.ask("the red box")
+        hiccup(node.pid)
     memory: list[tuple[float, dict, dict]] = []  # (time, node, engine)
     overheads, idle, times, unanswered, statuses = [], [], [], 0, set()
     start = time.perf_counter()
@@ -111,6 +114,15 @@ def soak(client: Client, node: subprocess.Popen, seconds: float) -> dict:
         "load": os.getloadavg()[0],
         "memory": memory,
     }
+
+
+def hiccup(pid: int) -> None:
+    """Stop a process for half a second: its queues fill, and what they take then they keep. After that memory that
+    grows is a leak.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGCONT)
 
 
 def cpu_seconds(pid: int) -> float:

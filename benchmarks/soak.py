@@ -3,8 +3,8 @@
     python benchmarks/soak.py [--minutes 30] [--model lisa-mini] [--json FILE]
 
 Camera: 1296x968 rgb8 and 640x480 16UC1. Camera, node and engine are processes of their own, as on a robot; this one is
-the client. Growth, after a few hiccups that fill every queue once, is between the second tenth's median and the last one's; "idle" is the node's CPU in the seconds
-without a query. The JSON has every reading of memory, anonymous and shared apart.
+the client. A few hiccups fill every queue once; growth after that is between the second tenth's median and the last
+one's. "idle" is the node's CPU in the seconds without a query. The JSON has every reading of memory.
 """
 
 from __future__ import annotations

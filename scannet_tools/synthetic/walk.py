@@ -14,6 +14,7 @@ CLEARANCE = 0.3
 DRAWS = 20
 """Walks that are drawn until one keeps the clearance; the best of them is taken when none does."""
 
+_LINGER = 0.35  # of the speed: slower while the furnished far half of a room is in view, faster along the bare near wall
 _HAND_HZ = (0.35, 0.8, 1.7)
 _HAND_METRES = np.array((0.012, 0.006, 0.002))
 _HAND_RADIANS = np.array((0.016, 0.008, 0.003))
@@ -54,22 +55,23 @@ class Walk:
 
     def _round_room(self, rng: np.random.Generator):
         size, middle = self._layout.room, self._layout.room[:2] / 2
-        angle = rng.uniform(0, 2 * np.pi) + rng.choice((-1, 1)) * np.linspace(0, 2 * np.pi, WAYPOINTS, endpoint=False)
         eyes = []
-        for step in angle:
-            turn, reach = step + rng.normal(0, 0.12, 16), rng.uniform(0.12, 0.33, 16)
+        for place in np.linspace(0, 2 * np.pi, WAYPOINTS, endpoint=False):
+            turn, reach = place + rng.normal(0, 0.08, 16), rng.uniform(0.16, 0.30, 16)
             ring = middle + (reach * np.stack([np.cos(turn), np.sin(turn)])).T * size[:2]
             choice = np.column_stack([ring, rng.uniform(1.3, 1.65, 16)])
             score = np.minimum(self._distance(choice), 0.5) + 0.4 * reach
             eyes.append(choice[np.argmax(score)])
         spectrum = np.fft.fft(np.array(eyes), axis=0) / WAYPOINTS
         order = np.fft.fftfreq(WAYPOINTS) * WAYPOINTS
+        start, turning = rng.uniform(0, 2 * np.pi), rng.choice((-1, 1))
         sweep, nod = rng.uniform(0, 2 * np.pi, 2)
-        turning = np.sign(angle[1] - angle[0])
 
         def at(t: float) -> tuple[np.ndarray, np.ndarray]:
-            eye = (np.exp(2j * np.pi * order * t) @ spectrum).real
-            across = angle[0] + turning * 2 * np.pi * t + np.pi + 0.45 * np.sin(2 * np.pi * 2 * t + sweep)
+            round_ = start + 2 * np.pi * t
+            place = 1.5 * np.pi + turning * (round_ - _LINGER * np.sin(round_))
+            eye = (np.exp(1j * order * place) @ spectrum).real
+            across = place + np.pi + 0.45 * np.sin(2 * np.pi * 2 * t + sweep)
             pitch = np.radians(-24 + 13 * np.sin(2 * np.pi * 4 * t + nod))
             ahead = np.array([np.cos(across) * np.cos(pitch), np.sin(across) * np.cos(pitch), np.sin(pitch)])
             return eye, eye + 2 * ahead

@@ -21,7 +21,7 @@ MIN_SHARE = 0.5
 """Of the frames that show a vertex, so many must have said that it belongs to the target."""
 
 VISIBLE_M = 0.05
-"""A frame shows a vertex when the measured depth there differs from the vertex's by at most this many metres, plus ..."""
+"""A frame shows a vertex when the depth measured there differs from its own by at most this many metres, plus ..."""
 
 VISIBLE_PER_M2 = 0.005
 """... this times the squared depth, as the noise of a structured-light sensor grows."""
@@ -36,9 +36,7 @@ def to_world(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
     return (points.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
 
 
-def vertex_pixels(
-    vertices: np.ndarray, camera: Camera, camera_to_world: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
+def vertex_pixels(vertices: np.ndarray, camera: Camera, camera_to_world: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Where a frame shows each vertex: int64 [n], row * width + column in the colour picture, -1 = not seen.
 
     vertices: [n,3] in the scan's frame. camera: of the colour picture. camera_to_world: [4,4]. depth: float [h,w],

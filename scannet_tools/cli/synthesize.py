@@ -1,7 +1,8 @@
-"""Make scenes of our own in ScanNet's formats: rooms (even seeds) and table tops (odd seeds), filmed by a walking camera.
+"""Make scenes of our own in ScanNet's formats: rooms (even seeds) and table tops (odd seeds), filmed on a walk.
 
-The scene of seed S is OUT/scans/scene<9000+S>_00; no scan of ScanNet has such a number. Equal arguments give equal files,
-whatever the number of processes. Scenes that are there are kept, so a run that was interrupted goes on where it ended.
+The scene of seed S is DIR/scans/scene<9000+S>_00; no scan of ScanNet has such a number. Equal arguments give equal
+files, whatever the number of processes. Scenes that are there are kept, so a run that was interrupted goes on where it
+ended.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the scenes and their label table")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the scenes and their label table"
+    )
     parser.add_argument("--scenes", type=int, default=1, metavar="N", help="how many (default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first; the next have S+1, S+2, ...")
     parser.add_argument("--frames", type=int, default=300, help="of one scene, 30 a second (default: 300)")
@@ -73,6 +76,9 @@ def run(options: argparse.Namespace) -> int:
 def _pool(jobs: int) -> ProcessPoolExecutor:
     # a process a core, each with one thread: threads of several processes on the same cores cost more than they give
     os.environ["OMP_NUM_THREADS"] = "1"
+    # glibc hands pages of large arrays back at once and takes new ones for the next: a fifth of the time, if it may
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 32))
     return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _settle)
 
 

@@ -23,10 +23,16 @@ def imu_readings(walk: Walk, seconds: float, start_us: int) -> np.ndarray:
         into_camera = now[:3, :3].T
         turn = before[:3, :3].T @ after[:3, :3] / (2 * _STEP)
         moved = (before[:3, 3] - 2 * now[:3, 3] + after[:3, 3]) / _STEP**2
-        reading["rotation_rate"] = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
+        reading["rotation_rate"] = (
+            np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
+        )
         reading["acceleration"] = into_camera @ moved / _GRAVITY
         reading["magnetic_field"] = into_camera @ _NORTH
         reading["gravity"] = into_camera @ np.array([0.0, 0.0, -1.0])
         r = now[:3, :3]
-        reading["attitude"] = np.arctan2(r[2, 1], r[2, 2]), -np.arcsin(np.clip(r[2, 0], -1, 1)), np.arctan2(r[1, 0], r[0, 0])
+        reading["attitude"] = (
+            np.arctan2(r[2, 1], r[2, 2]),
+            -np.arcsin(np.clip(r[2, 0], -1, 1)),
+            np.arctan2(r[1, 0], r[0, 0]),
+        )
     return readings

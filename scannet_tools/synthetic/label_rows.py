@@ -1,7 +1,7 @@
 """The rows of `scannetv2-labels.combined.tsv` for what our scenes hold, under the ids and names of the real label sets.
 
-Columns and ids: ScanNet's label table and NYUv2's 40 classes; a category that ScanNet200 knows has its id there, what no
-ScanNet scene holds has an id above 9000.
+Columns and ids: ScanNet's label table and NYUv2's 40 classes; a category that ScanNet200 knows has its id there, any
+other has one above 9000.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from scannet_tools.label_map import FILE_NAME
 
 COLUMNS = (
     "id", "raw_category", "category", "count", "nyu40id", "eigen13id", "nyuClass", "nyu40class", "eigen13class",
-    "ModelNet40", "ModelNet10", "ShapeNetCore55", "synsetoffset", "wnsynsetid", "wnsynsetkey", "mpcat40", "mpcat40index",
+    "ModelNet40", "ModelNet10", "ShapeNetCore55", "synsetoffset", "wnsynsetid", "wnsynsetkey",
+    "mpcat40", "mpcat40index",
 )  # fmt: skip
 _NYU40 = {
     1: "wall", 2: "floor", 3: "cabinet", 4: "bed", 5: "chair", 6: "sofa", 7: "table", 8: "door", 9: "window",
@@ -22,8 +23,8 @@ _NYU40 = {
     29: "box", 35: "lamp", 39: "otherfurniture", 40: "otherprop",
 }  # fmt: skip
 _EIGEN13 = {  # nyu40 id -> (eigen13 id, name); whatever is not here is furniture (6) or an object (7)
-    1: (12, "Wall"), 2: (5, "Floor"), 4: (1, "Bed"), 5: (4, "Chair"), 6: (9, "Sofa"), 7: (10, "Table"), 9: (13, "Window"),
-    11: (8, "Picture"), 22: (3, "Ceiling"), 23: (2, "Books"), 25: (11, "TV"),
+    1: (12, "Wall"), 2: (5, "Floor"), 4: (1, "Bed"), 5: (4, "Chair"), 6: (9, "Sofa"), 7: (10, "Table"),
+    9: (13, "Window"), 11: (8, "Picture"), 22: (3, "Ceiling"), 23: (2, "Books"), 25: (11, "TV"),
 }  # fmt: skip
 _FURNITURE = (3, 10, 39)
 

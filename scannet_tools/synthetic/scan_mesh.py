@@ -1,4 +1,4 @@
-"""The mesh that a scan of a synthetic scene would give: fine, welded, only what the camera saw, in the colours it saw."""
+"""The mesh that a scan of a synthetic scene would give: fine, welded, only what the camera saw, in colours it saw."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _BLOCK = 0.5  # metres: the file's vertices go block by block, as fused scans do
 
 @dataclass
 class ScanMesh:
-    """vertices: float32 [n,3], metres, layout's frame. faces: int32 [m,3]. objects: uint16 [n], an object id per vertex, 0 =
-    none; no face has vertices of two. normals: float32 [n,3], of unit length."""
+    """vertices: float32 [n,3], metres, layout's frame. faces: int32 [m,3]. objects: uint16 [n], an object id per
+    vertex, 0 = none; no face has vertices of two. normals: float32 [n,3], of unit length.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -88,8 +89,8 @@ class Sightings:
     def mesh(self, shown: np.ndarray) -> tuple[ScanMesh, np.ndarray]:
         """(what was seen, colours uint8 [n,3] of its vertices).
 
-        shown: ids of the objects that are in pictures. One whose vertices all hide, though a bit of it shows, is kept whole:
-        no id in a picture is without vertices.
+        shown: ids of the objects that are in pictures. One whose vertices all hide, though a bit of it shows, is kept
+        whole: no id in a picture is without vertices.
         """
         mesh, seen = self._mesh, self._times > 0
         faces = seen[mesh.faces].sum(1) >= 2
@@ -114,8 +115,9 @@ def segments(mesh: ScanMesh) -> np.ndarray:
 
 
 def _halved(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(triangles float32 [t,3,3], the number [t] of the triangle each came from): longest edges are halved until all are short.
+    """(triangles float32 [t,3,3], the number [t] of the triangle each came from).
 
+    Longest edges are halved until all are short.
     An edge of two triangles is halved in both or in none, so the pieces still meet corner to corner.
     """
     source = np.arange(len(points))
@@ -145,5 +147,7 @@ def _filled(colors: np.ndarray, seen: np.ndarray, mesh: ScanMesh) -> np.ndarray:
             lends = seen[b]
             np.add.at(summed, a[lends], colors[b[lends]])
             np.add.at(count, a[lends], 1)
-    mean = np.where(count[:, None] > 0, summed / np.maximum(count, 1)[:, None], colors[seen].mean(0) if seen.any() else 128)
+    mean = np.where(
+        count[:, None] > 0, summed / np.maximum(count, 1)[:, None], colors[seen].mean(0) if seen.any() else 128
+    )
     return np.where(seen[:, None], colors, mean)

@@ -1,7 +1,8 @@
 """Writes scenes of our own as complete ScanNet scene folders.
 
-OUT/scannetv2-labels.combined.tsv, and per scene in OUT/scans/scene9000_00/ (or OUT/scans_test/scene9500_00/, without annotation):
-the recording, its text, the mesh, and of annotated scenes also labels, segments, objects, both zips of pictures and questions.
+OUT/scannetv2-labels.combined.tsv, and per scene in OUT/scans/scene9000_00/ (or, without annotation, in
+OUT/scans_test/scene9500_00/): the recording, its text, the mesh, and of annotated scenes also labels, segments,
+objects, both zips of pictures and questions.
 
 take.py renders the walk; scan_mesh.py makes the mesh; label_rows.py names the classes; scene_questions.py asks.
 Formats: ScanNet's, see docs/scannet.md.
@@ -26,6 +27,7 @@ import numpy as np
 
 from lisa_ros.geometry.camera import Camera
 from scannet_tools.mesh import Mesh, write_mesh
+from scannet_tools.questions import SceneQuestion, write_questions
 from scannet_tools.sens import SensHeader, SensWriter
 from scannet_tools.synthetic.imu import imu_readings
 from scannet_tools.synthetic.label_rows import LABEL_ROWS, write_label_table
@@ -194,7 +196,8 @@ class _Writer:
             sens = stack.enter_context(SensWriter(self._path(".sens"), header))
             if self.annotated:
                 labels, instances = (
-                    stack.enter_context(ZipFile(self._path(f"_2d-{what}-filt.zip"), "w")) for what in ("label", "instance")
+                    stack.enter_context(ZipFile(self._path(f"_2d-{what}-filt.zip"), "w"))
+                    for what in ("label", "instance")
                 )
             for index, frame in enumerate(frames):
                 stamp = _START_US + round(index * 1e6 / FRAMES_PER_SECOND)
@@ -211,7 +214,7 @@ class _Writer:
         return best
 
     def _text(self) -> None:
-        """The facts file. Its focal lengths and its colour-to-depth extrinsics are the raw device's: nobody may use them."""
+        """The facts file. Its focal lengths and extrinsics are the raw device's: nobody may use them."""
         take = self.take
         raw = np.eye(4)
         raw[:3, 3] = 0.037, 0.002, -0.004
@@ -236,7 +239,13 @@ class _Writer:
     def _annotation(self, mesh: ScanMesh, vertices: np.ndarray) -> None:
         pieces = segments(mesh)
         segs_name = f"{self.name}_vh_clean_2.0.010000.segs.json"
-        params = {"kThresh": "0.0001", "segMinVerts": "20", "minPoints": "750", "maxPoints": "30000", "thinThresh": "0.05"}
+        params = {
+            "kThresh": "0.0001",
+            "segMinVerts": "20",
+            "minPoints": "750",
+            "maxPoints": "30000",
+            "thinThresh": "0.05",
+        }
         scene_id = f"scannet.{self.name}"
         self._json(
             "_vh_clean_2.0.010000.segs.json", {"params": params, "sceneId": scene_id, "segIndices": pieces.tolist()}
@@ -246,7 +255,12 @@ class _Writer:
             for item in self.take.objects
             if len(own := np.unique(pieces[mesh.objects == item.id]))
         ]
-        listed = {"sceneId": scene_id, "appId": "Aggregator.v2", "segGroups": groups, "segmentsFile": f"scannet.{segs_name}"}
+        listed = {
+            "sceneId": scene_id,
+            "appId": "Aggregator.v2",
+            "segGroups": groups,
+            "segmentsFile": f"scannet.{segs_name}",
+        }
         self._json(".aggregation.json", listed)
         classes = np.array([0, *(LABEL_ROWS[item.label].nyu40 for item in self.take.objects)], np.uint16)
         labels = classes[mesh.objects]
@@ -257,9 +271,8 @@ class _Writer:
         rng = np.random.default_rng([take.settings.seed, len(take.objects)])
         size = take.color_camera.height, take.color_camera.width
         asked = ask_about_scene(take.objects, pixels, take.layout.scene, size, rng)
-        rows = [{"scene": self.name, "question": q.text, "targets": list(q.targets), "kind": q.kind} for q in asked]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (self.folder / "questions.jsonl").write_text(text, encoding="utf-8")
+        questions = [SceneQuestion(self.name, q.text, q.targets, q.kind) for q in asked]
+        write_questions(self.folder / "questions.jsonl", questions)
 
 
 def _matrix(camera: Camera) -> np.ndarray:

@@ -33,8 +33,8 @@ def ask_about_scene(
     """Questions whose targets are object ids.
 
     Args:
-        objects: of the scene; pieces of the room are never asked for. pixels: int [objects + 1], of each object id in the frame
-            that shows it best: what is nowhere seen well is not asked for, but never called absent either.
+        objects: of the scene; pieces of the room are never asked for. pixels: int [objects + 1], of each object id in
+            the frame that shows it best: what is nowhere seen well is not asked for, but never called absent either.
         scene: "room" or "table_top". picture: (height, width) of the frames.
     """
     things = [item for item in objects if item.color]

@@ -1,4 +1,4 @@
-"""One walk through one scene: what stands there, where the camera goes, and every frame of it as a depth camera stores it."""
+"""One walk through one scene: what stands there, where the camera goes, and every frame as a depth camera stores it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ FRAMES_PER_SECOND = 30.0
 DEPTH_SHIFT = 1000.0
 """Depth units to the metre."""
 
-_STREAM = 3  # make_frame's splits are streams 0 to 2 of the same seeds: no scene here is one that a model was trained on
+_STREAM = (
+    3  # make_frame's splits are streams 0 to 2 of the same seeds: no scene here is one that a model was trained on
+)
 _LEAST_OBJECTS = 4
 _JPEG_QUALITY = 92
 
@@ -43,7 +45,9 @@ class TakeSettings:
         if self.frames < 1:
             raise ValueError(f"{self.frames} frames: a walk has at least 1")
         if not 0 <= self.lost < self.frames:
-            raise ValueError(f"{self.lost} frames without a pose: of {self.frames} frames at least one must keep its pose")
+            raise ValueError(
+                f"{self.lost} frames without a pose: of {self.frames} frames at least one must keep its pose"
+            )
         for name, size in (("colour", self.color_size), ("depth", self.depth_size)):
             if min(size) < 16 or max(size) > 8192:
                 raise ValueError(f"{name} of {size[0]}x{size[1]} pixels: each side needs 16 to 8192")
@@ -51,8 +55,11 @@ class TakeSettings:
 
 @dataclass(frozen=True)
 class TakenObject:
-    """A thing that annotators would mark. id: in pictures and annotation, from 1. label: raw category. color: its name, "" for
-    pieces of the room. supported_by: id of the object below, or 0. middle: float64 [3], of its bounds, metres, layout's frame."""
+    """A thing that annotators would mark.
+
+    id: in pictures and annotation, from 1. label: raw category. color: its name, "" for pieces of the room.
+    supported_by: id of the object below, or 0. middle: float64 [3], of its bounds, metres, layout's frame.
+    """
 
     id: int
     label: str
@@ -63,8 +70,9 @@ class TakenObject:
 
 @dataclass(frozen=True)
 class TakenFrame:
-    """One frame as it is stored: a JPEG file, a zlib stream of uint16 depth units, PNG files of object ids (8 bit) and of label
-    ids (16 bit). pixels: int64 [objects + 1], how many colour pixels show each object id."""
+    """One frame as it is stored: a JPEG file, a zlib stream of uint16 depth units, PNG files of object ids (8 bit) and
+    of label ids (16 bit). pixels: int64 [objects + 1], how many colour pixels show each object id.
+    """
 
     jpeg: bytes
     depth: bytes
@@ -77,7 +85,8 @@ class Take:
     """A scene and its walk, made anew in every process that needs it.
 
     layout, world: the scene in the layout's frame, axes along the walls; `world.instance` numbers also walls and floor.
-    objects: with ids 1, 2, ... scan_from_layout: 4x4, float64: a scan's frame starts anywhere, turned about the vertical.
+    objects: with ids 1, 2, ... scan_from_layout: 4x4, float64: a scan's frame starts anywhere, turned about the
+    vertical.
     color_camera, depth_camera: of two sizes, same view. has_pose: bool [frames].
     """
 
@@ -124,7 +133,9 @@ class Take:
         )
 
     def _seen_by_depth_camera(self, shown: Rendered, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(depth, slant, albedo), each float32 [h,w]: depth by rays of its own, the others from the nearest colour pixel."""
+        """(depth, slant, albedo), each float32 [h,w]: depth by rays of its own, the others from the nearest colour
+        pixel.
+        """
         camera, color = self.depth_camera, self.color_camera
         if camera == color:
             return shown.depth, shown.slant, shown.albedo

@@ -14,7 +14,9 @@ CLEARANCE = 0.3
 DRAWS = 20
 """Walks that are drawn until one keeps the clearance; the best of them is taken when none does."""
 
-_LINGER = 0.35  # of the speed: slower while the furnished far half of a room is in view, faster along the bare near wall
+_LINGER = (
+    0.35  # of the speed: slower while the furnished far half of a room is in view, faster along the bare near wall
+)
 _HAND_HZ = (0.35, 0.8, 1.7)
 _HAND_METRES = np.array((0.012, 0.006, 0.002))
 _HAND_RADIANS = np.array((0.016, 0.008, 0.003))
@@ -26,8 +28,9 @@ class Walk:
     Args:
         seconds: how long the walk takes.
 
-    A room is filmed from a ring round its middle, looking across it, so that each wall and each side of the furniture is seen
-    once; a table from the side that is open to the room, near and far, with a look at the wall behind it half-way.
+    A room is filmed from a ring round its middle, looking across it, so that each wall and each side of the furniture
+    is seen once; a table from the side that is open to the room, near and far, with a look at the wall behind it
+    half-way.
     """
 
     def __init__(self, layout: Layout, world: World, rng: np.random.Generator, seconds: float) -> None:
@@ -82,7 +85,11 @@ class Walk:
         table = self._layout.objects[0]
         low, high = table.shape.bounds()
         top = table.position + np.array([0.0, 0.0, high[2] + 0.05])
-        reach, swing, nod = rng.uniform(0.95, 1.15), rng.choice((-1, 1)) * rng.uniform(1.0, 1.25), rng.uniform(0, 2 * np.pi)
+        reach, swing, nod = (
+            rng.uniform(0.95, 1.15),
+            rng.choice((-1, 1)) * rng.uniform(1.0, 1.25),
+            rng.uniform(0, 2 * np.pi),
+        )
         wide = 0.2 * (high[0] - low[0])
 
         def at(t: float) -> tuple[np.ndarray, np.ndarray]:

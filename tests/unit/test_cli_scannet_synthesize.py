@@ -1,4 +1,4 @@
-"""`scannet_tools synthesize`: several processes give what one gives, and whatever ends a run early leaves nothing half-written."""
+"""`scannet_tools synthesize`: several processes give what one gives; a run cut short leaves nothing half-written."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ pytest.importorskip("open3d")
 
 from lisa_ros.geometry import Camera  # noqa: E402
 from scannet_tools.label_map import CLASSES_20, VALID_200, LabelMap, find_label_map  # noqa: E402
+from scannet_tools.questions import read_questions  # noqa: E402
 from scannet_tools.scene import Scene, find_scenes  # noqa: E402
 from scannet_tools.synthetic.kinds import BY_NAME  # noqa: E402
 from scannet_tools.synthetic.label_rows import LABEL_ROWS  # noqa: E402
@@ -49,8 +50,9 @@ def test_a_scene_folder_is_complete_and_is_found(out):
     assert [item.annotated for item in scenes] == [True, True, False]
     endings = {path.name.removeprefix("scene9000_00") for path in scenes[0].folder.iterdir()}
     assert endings == {
-        ".sens", ".txt", "_vh_clean_2.ply", "_vh_clean_2.labels.ply", ".aggregation.json", "_vh_clean_2.0.010000.segs.json",
-        "_2d-label-filt.zip", "_2d-instance-filt.zip", "questions.jsonl", ".synthesis.json",
+        ".sens", ".txt", "_vh_clean_2.ply", "_vh_clean_2.labels.ply", ".aggregation.json",
+        "_vh_clean_2.0.010000.segs.json", "_2d-label-filt.zip", "_2d-instance-filt.zip",
+        "questions.jsonl", ".synthesis.json",
     }  # fmt: skip
     endings = {path.name.removeprefix("scene9500_00") for path in scenes[2].folder.iterdir()}
     assert endings == {".sens", ".txt", "_vh_clean_2.ply", ".synthesis.json"}
@@ -141,7 +143,8 @@ def test_the_mesh_is_stored_as_scannet_stores_it(scene):
     assert header[:2] == ["ply", "format binary_little_endian 1.0"]
     properties = [line.removeprefix("property ") for line in header if line.startswith("property")]
     assert properties == [
-        "float x", "float y", "float z", "uchar red", "uchar green", "uchar blue", "uchar alpha", "list uchar int vertex_indices",
+        "float x", "float y", "float z", "uchar red", "uchar green", "uchar blue", "uchar alpha",
+        "list uchar int vertex_indices",
     ]  # fmt: skip
     mesh = scene.mesh()
     corners = mesh.vertices[mesh.faces]
@@ -181,29 +184,28 @@ def test_the_text_aligns_walls_and_its_cameras_are_not_to_be_used(scene):
         if item.label == "floor":
             assert spread[2] < 0.06
     walls = annotation.vertices_of([item.id for item in annotation.objects if item.label == "wall"])
-    assert np.ptp(mesh.vertices[walls], axis=0)[:2].min() > np.ptp(aligned[walls], axis=0)[:2].min() + 0.05, "mesh is turned"
+    assert np.ptp(mesh.vertices[walls], axis=0)[:2].min() > np.ptp(aligned[walls], axis=0)[:2].min() + 0.05, (
+        "mesh is turned"
+    )
     with scene.open_sens() as sens:
         assert float(scene.text["fx_color"]) != pytest.approx(float(sens.intrinsic_color[0, 0]), rel=1e-3)
     assert scene.text["numColorFrames"] == str(FRAMES)
     assert len(scene.text["colorToDepthExtrinsics"].split()) == 16
 
 
-def questions(scene: Scene) -> list[dict]:
-    return [json.loads(line) for line in (scene.folder / "questions.jsonl").read_text().splitlines()]
-
-
 def test_questions_have_targets_that_are_there(scene):
     objects = {item.id: item.label for item in scene.annotation().objects}
-    asked = questions(scene)
-    assert {q["scene"] for q in asked} == {scene.name}
-    assert {"explicit", "absent"} <= {q["kind"] for q in asked} <= {"explicit", "relational", "use", "absent"}
-    assert len({q["question"] for q in asked}) == len(asked)
+    asked = read_questions(scene.folder / "questions.jsonl")
+    assert {q.scene for q in asked} == {scene.name}
+    assert {"explicit", "absent"} <= {q.kind for q in asked}
+    assert len({q.question for q in asked}) == len(asked)
     for question in asked:
-        assert bool(question["targets"]) == (question["kind"] != "absent")
-        assert set(question["targets"]) <= objects.keys()
-        if question["kind"] == "explicit":
-            names = {name for target in question["targets"] for name in (objects[target], *BY_NAME[objects[target]].synonyms)}
-            assert any(name in question["question"] for name in names), question
+        assert set(question.targets) <= objects.keys()
+        if question.kind == "explicit":
+            names = {
+                name for target in question.targets for name in (objects[target], *BY_NAME[objects[target]].synonyms)
+            }
+            assert any(name in question.question for name in names), question
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +226,9 @@ def test_relations_hold_where_things_stand(many_takes):
                     assert not re.search(r" (left|right) of the |closest|furthest", question.text)
                     continue
                 (target,) = (item for item in take.objects if item.id in question.targets)
-                anchor_name = re.search(r" (?:on|closest to) the ([a-z ]+?)(?: please| for me| in this image.*)?[?.]*$", question.text)
+                anchor_name = re.search(
+                    r" (?:on|closest to) the ([a-z ]+?)(?: please| for me| in this image.*)?[?.]*$", question.text
+                )
                 assert anchor_name, question.text
                 (anchor,) = (item for item in take.objects if item.label == anchor_name.group(1))
                 if " closest to " in question.text:
@@ -246,7 +250,9 @@ def test_what_is_seen_badly_is_neither_asked_for_nor_called_absent(many_takes):
     hidden = next(item for item in take.objects if item.color)
     pixels[hidden.id] = 0
     for draw in range(10):
-        for question in ask_about_scene(take.objects, pixels, take.layout.scene, (122, 164), np.random.default_rng(draw)):
+        for question in ask_about_scene(
+            take.objects, pixels, take.layout.scene, (122, 164), np.random.default_rng(draw)
+        ):
             assert hidden.id not in question.targets
             if question.kind == "absent":
                 assert f"{hidden.color} {hidden.label}" not in question.text
@@ -316,7 +322,12 @@ def test_another_label_table_is_not_overwritten(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"frames": 0}, "at least 1"), ({"lost": FRAMES}, "must keep its pose"), ({"width": 8}, "8x122"), ({"seed": 500}, "0 to 499")],
+    [
+        ({"frames": 0}, "at least 1"),
+        ({"lost": FRAMES}, "must keep its pose"),
+        ({"width": 8}, "8x122"),
+        ({"seed": 500}, "0 to 499"),
+    ],
 )
 def test_arguments_out_of_range_are_said(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):

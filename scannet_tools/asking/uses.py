@@ -90,8 +90,8 @@ USES = (
     _use(
         ("something to throw rubbish into", "where I can get rid of this wrapper"),
         "trash can, trash bin, recycling bin, compost bin",
-        "bin, bucket, basket, box, storage bin, container, trash bag, garbage bag, bag, laundry hamper, laundry basket, "
-        "trash cabinet",
+        "bin, bucket, basket, box, storage bin, container, trash bag, garbage bag, bag, laundry hamper, "
+        "laundry basket, trash cabinet",
     ),
     _use(("something in which I can see my face", "I want to check my hair"), "mirror", "mirror door, shower door"),
     _use(

@@ -124,7 +124,7 @@ class InstanceScore:
 def _compare(
     common: np.ndarray, sizes: np.ndarray, own: np.ndarray, nowhere: np.ndarray, confidence: np.ndarray
 ) -> _ClassInScene:
-    """common: int [predictions, instances], shared vertices. own: instances of this class. nowhere: of none of the 18."""
+    """common: int [predictions, instances], shared vertices. own: instances of this class. nowhere: of no class."""
     predicted = common.sum(axis=1, keepdims=True)
     overlap = common[:, own] / (predicted + sizes[own] - common[:, own])
     small = own & (sizes < MIN_VERTICES)

@@ -53,7 +53,7 @@ def test_of_equal_shapes_the_first_stands(tmp_path):
 
 
 def test_flags_are_left_out_and_shapes_may_leave_the_picture(tmp_path):
-    shapes = [{"label": "FLAG", "points": "nonsense"}, box("target", -30, -30, 3, 3), box("part of it", 18, 10, 500, 500)]
+    shapes = [box("target", -30, -30, 3, 3), {"label": "FLAG", "points": "nonsense"}, box("a part", 18, 10, 500, 500)]
     mask = read_reasonseg(save(tmp_path, shapes)).mask
     assert (mask[:4, :4] == 1).all() and (mask[10:, 18:] == 1).all() and mask.sum() == 16 + 4
 
@@ -86,8 +86,10 @@ def test_the_picture_is_turned_upright(tmp_path):
 
 def test_a_real_annotation_form(tmp_path):
     """Keys as in the published files, which say more than is needed."""
-    shape = {"label": "target", "labels": ["target"], "shape_type": "polygon", "image_name": "a.jpg",
-             "group_id": None, "group_ids": [None], "flags": {}, "points": [[2.5, 1.2], [9.7, 1.9], [6.1, 8.4]]}  # fmt: skip
+    shape = {
+        "label": "target", "labels": ["target"], "shape_type": "polygon", "image_name": "a.jpg", "group_id": None,
+        "group_ids": [None], "flags": {}, "points": [[2.5, 1.2], [9.7, 1.9], [6.1, 8.4]],
+    }  # fmt: skip
     mask = read_reasonseg(save(tmp_path, [shape], version="4.5.6", imageData=None)).mask
     assert mask[1, 2] == 1 and mask[8, 6] == 1 and mask[5, 6] == 1 and mask[8, 2] == 0
 

@@ -15,10 +15,11 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -100,7 +101,8 @@ def write_scene(
             write_label_table(out)
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
         part.mkdir()
-        _Writer(part, folder.name, Take(settings), annotated).write(_rendered(settings, pool, jobs), on_frames)
+        frames = _rendered(settings, pool, jobs)
+        _Writer(part, folder.name, Take(settings), annotated).write(frames, on_frames)
         part.rename(folder)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -132,18 +134,22 @@ def _render(settings: TakeSettings, first: int, end: int) -> list[TakenFrame]:
 
 
 def _rendered(settings: TakeSettings, pool: Executor | None, jobs: int) -> Iterator[TakenFrame]:
-    """All frames in order, with a few more under way in the pool; never all of them in memory."""
+    """All frames in order. The pool starts at once and is a few chunks ahead: never are all frames in memory."""
     chunks = [(first, min(first + _CHUNK, settings.frames)) for first in range(0, settings.frames, _CHUNK)]
     if pool is None:
-        for chunk in chunks:
-            yield from _render(settings, *chunk)
-        return
-    under_way: deque = deque()
+        return chain.from_iterable(_render(settings, *chunk) for chunk in chunks)
+    ahead = 2 * jobs
+    under_way = deque(pool.submit(_render, settings, *chunk) for chunk in chunks[:ahead])
+    return _collected(pool, settings, under_way, chunks[ahead:])
+
+
+def _collected(
+    pool: Executor, settings: TakeSettings, under_way: deque[Future[list[TakenFrame]]], waiting: list[tuple[int, int]]
+) -> Iterator[TakenFrame]:
     try:
-        for chunk in chunks:
+        for chunk in waiting:
             under_way.append(pool.submit(_render, settings, *chunk))
-            if len(under_way) > 2 * jobs:
-                yield from under_way.popleft().result()
+            yield from under_way.popleft().result()
         while under_way:
             yield from under_way.popleft().result()
     finally:

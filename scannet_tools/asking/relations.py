@@ -74,6 +74,11 @@ class ObjectShape:
         low, high = self.low[:2] - _FOOTPRINT_MARGIN_M, self.high[:2] + _FOOTPRINT_MARGIN_M
         if (low > support.high[:2]).any() or (high < support.low[:2]).any():
             return False
+        if support.height > _CLEAR_OF_M and self.low[2] < support.low[2] + _TOUCHES_M:
+            return False  # both stand on the floor
+        above = support.points[support.points[:, 2] > self.high[2], :2]
+        if ((above >= self.low[:2]) & (above <= self.high[:2])).all(axis=1).any():
+            return None  # in a shelf, or under a table top
         around = ((support.points[:, :2] >= low) & (support.points[:, :2] <= high)).all(axis=1)
         below = support.points[around & (support.points[:, 2] <= self.center[2]), 2]
         if len(below) == 0:

@@ -57,7 +57,7 @@ USES = (
         "shower, shower door, shower head",
         big=True,
     ),
-    _use(("I have to use the toilet, what do I look for?",), "toilet", "urinal", big=True),
+    _use(("nature calls, where do I go?",), "toilet", "urinal", big=True),
     _use(
         ("something to write on for the whole class", "where the teacher writes for all to see"),
         "whiteboard, blackboard",
@@ -95,7 +95,7 @@ USES = (
     ),
     _use(("something in which I can see my face", "I want to check my hair"), "mirror", "mirror door, shower door"),
     _use(
-        ("something that gives light to read by at night", "it is too dark here, what do I switch on?"),
+        ("something to see by at night", "it is too dark here, what do I switch on?"),
         "lamp, light, ceiling light, desk lamp, chandelier, studio light",
         "light switch, television, monitor, candle, projector, fan, ceiling fan",
     ),
@@ -111,9 +111,9 @@ USES = (
         "paper towel roll, hair dryer, blanket, clothes, cloth, mat",
     ),
     _use(
-        ("something that keeps the sun out of the room", "the sun blinds me, what can I draw?"),
+        ("something that keeps the sun out of the room", "the sun is in my eyes, what can I draw?"),
         "curtain, blinds",
-        "shower curtain, window",
+        "shower curtain",
     ),
     _use(
         ("something to warm up soup in a minute",),

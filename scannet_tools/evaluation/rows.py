@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scannet_tools.aside import written_aside
+from scannet_tools.scores.vertices import VertexOverlap
 
 ROWS = "rows"
 """Folder of the rows inside the output folder."""
@@ -31,17 +32,6 @@ class FrameAnswer(NamedTuple):
     union: int
     found: bool
     probability: float
-
-
-class VertexAnswer(NamedTuple):
-    """What the answers on all frames came to on the mesh.
-
-    intersection, predicted, target: vertices in both, in the fused answer, in the target.
-    """
-
-    intersection: int
-    predicted: int
-    target: int
 
 
 @dataclass
@@ -71,7 +61,7 @@ class QuestionRow:
     targets: tuple[int, ...]
     picture_pixels: int = 0
     answers: list[FrameAnswer] = field(default_factory=list)
-    vertices: VertexAnswer | None = None
+    vertices: VertexOverlap | None = None
     vertices_answer: str = ""
     best: KeptFrame | None = None
     worst: KeptFrame | None = None
@@ -125,7 +115,7 @@ def read_row(out: Path, scene: str) -> SceneRow | None:
 def _question(values: dict[str, Any]) -> QuestionRow:
     values["targets"] = tuple(values["targets"])
     values["answers"] = [FrameAnswer(*answer) for answer in values["answers"]]
-    values["vertices"] = None if values["vertices"] is None else VertexAnswer(*values["vertices"])
+    values["vertices"] = None if values["vertices"] is None else VertexOverlap(*values["vertices"])
     for name in ("best", "worst"):
         values[name] = None if values[name] is None else KeptFrame(**values[name])
     return QuestionRow(**values)

@@ -14,12 +14,17 @@ import numpy as np
 
 from lisa_ros.evaluation.metrics import Overlap, SegmentationScore
 from scannet_tools.evaluation.rows import FrameAnswer, QuestionRow, SceneRow
+from scannet_tools.scores.vertices import vertex_figures
 
 KINDS = ("explicit", "relational", "use")
 """Kinds of question that have a target, in the order of the table; "absent" is the fourth kind."""
 
 STAGES = ("encode", "ask", "lift")
 """Of an engine asked in this process, in the order of the table; a node has its round trip."""
+
+
+SCENE = ("questions", "giou", "ciou", "vertex_iou", "precision", "recall")
+"""Figures of one scene."""
 
 
 def in_view(answers: Iterable[FrameAnswer], least_pixels: float) -> list[FrameAnswer]:
@@ -99,25 +104,10 @@ def question_figures(question: QuestionRow, row: SceneRow) -> dict[str, Any]:
         "giou": score.giou if seen else None,
         "ciou": score.ciou if seen else None,
         "refused": sum(not answer.found for answer in seen),
-        **{name: None if vertices is None else value(vertices) for name, value in ON_MESH.items()},
+        "vertex_iou": None if vertices is None else vertices.iou,
+        "precision": None if vertices is None else vertices.precision,
+        "recall": None if vertices is None else vertices.recall,
     }
-
-
-def _precision(vertices: Any) -> float:
-    return vertices.intersection / vertices.predicted if vertices.predicted else 0.0
-
-
-def _recall(vertices: Any) -> float:
-    return vertices.intersection / vertices.target if vertices.target else 0.0
-
-
-def _vertex_iou(vertices: Any) -> float:
-    union = vertices.predicted + vertices.target - vertices.intersection
-    return vertices.intersection / union if union else 1.0
-
-
-ON_MESH = {"vertex_iou": _vertex_iou, "precision": _precision, "recall": _recall}
-"""Figures of one question on the mesh. Precision of an empty answer is 0."""
 
 
 def _kind(pairs: Sequence[tuple[QuestionRow, SceneRow]]) -> dict[str, Any]:
@@ -129,18 +119,22 @@ def _kind(pairs: Sequence[tuple[QuestionRow, SceneRow]]) -> dict[str, Any]:
         answer for question, row in pairs for answer in in_view(question.answers, least_pixels(question, row.settings))
     ]
     score = _score(frames)
-    figures = [question_figures(question, row) for question, row in pairs]
-    seen = [figure for figure in figures if figure["vertex_iou"] is not None]
+    shown = [
+        question.vertices for question, row in pairs if in_view(question.answers, least_pixels(question, row.settings))
+    ]
+    mesh = vertex_figures(vertices for vertices in shown if vertices is not None)
     return {
         "questions": len(pairs),
-        "seen": len(seen),
+        "seen": len(shown),
         "in_view": len(frames),
         "giou": score.giou if frames else None,
         "ciou": score.ciou if frames else None,
         "false_refusals": _share(not answer.found for answer in frames),
-        **{name: _mean([figure[name] for figure in seen]) for name in ON_MESH},
-        "acc25": _share(figure["vertex_iou"] >= 0.25 for figure in seen),
-        "acc50": _share(figure["vertex_iou"] >= 0.5 for figure in seen),
+        "vertex_iou": mesh.iou,
+        "precision": mesh.precision,
+        "recall": mesh.recall,
+        "acc25": mesh.acc25,
+        "acc50": mesh.acc50,
     }
 
 
@@ -149,7 +143,7 @@ def _scene(row: SceneRow) -> dict[str, Any]:
     return {
         "scene": row.scene,
         "frames": row.frames,
-        **{name: overall[name] for name in ("questions", "giou", "ciou", *ON_MESH)},
+        **{name: overall[name] for name in SCENE},
     }
 
 

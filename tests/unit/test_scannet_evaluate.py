@@ -14,19 +14,19 @@ from scannet_tools.evaluation.rows import (
     KeptFrame,
     QuestionRow,
     SceneRow,
-    VertexAnswer,
     read_row,
     row_path,
     write_row,
 )
 from scannet_tools.evaluation.settings import Settings
+from scannet_tools.scores.vertices import VertexOverlap
 
 
 @pytest.fixture
 def row():
     mask = pack_mask(np.eye(4, dtype=bool))
     question = QuestionRow(
-        "the “chair”", "explicit", (1, 3), 16, [FrameAnswer(0, 4, 4, 5, True, 0.75)], VertexAnswer(1, 2, 3), mask,
+        "the “chair”", "explicit", (1, 3), 16, [FrameAnswer(0, 4, 4, 5, True, 0.75)], VertexOverlap(1, 2, 3), mask,
         KeptFrame(0, 0.8, mask, mask), KeptFrame(0, 0.8, mask, mask),
     )  # fmt: skip
     return SceneRow("scene0000_00", {"every": 2}, 1, 0, 3, [question], {"encode": [0.25]})

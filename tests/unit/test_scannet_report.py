@@ -18,8 +18,9 @@ from scannet_tools.evaluation.cases import choose
 from scannet_tools.evaluation.mesh_view import MeshView, viewpoint
 from scannet_tools.evaluation.pictures import MISSING, RIGHT, WRONG, answer_picture, data_uri, shrink, vertex_colors
 from scannet_tools.evaluation.report import page
-from scannet_tools.evaluation.rows import FrameAnswer, KeptFrame, QuestionRow, SceneRow, VertexAnswer
+from scannet_tools.evaluation.rows import FrameAnswer, KeptFrame, QuestionRow, SceneRow
 from scannet_tools.evaluation.summary import summarise
+from scannet_tools.scores.vertices import VertexOverlap
 
 SETTINGS = {"min_share": 0.01, "scene_digest": "d"}
 PIXELS = 10_000
@@ -52,9 +53,9 @@ def rows():
         frames=5,
         without_pose=2,
         questions=[
-            question("the chair", "explicit", chair, VertexAnswer(30, 40, 50)),
-            question("something to sit on", "use", [answer(0, 2000, 2000, 2000)], VertexAnswer(10, 10, 40)),
-            question("the piano", "absent", piano, VertexAnswer(0, 5, 0)),
+            question("the chair", "explicit", chair, VertexOverlap(30, 40, 50)),
+            question("something to sit on", "use", [answer(0, 2000, 2000, 2000)], VertexOverlap(10, 10, 40)),
+            question("the piano", "absent", piano, VertexOverlap(0, 5, 0)),
         ],
         seconds={"encode": [0.1, 0.2, 0.3], "ask": [0.5], "lift": []},
     )
@@ -62,7 +63,7 @@ def rows():
         "scene0001_00",
         SETTINGS,
         frames=1,
-        questions=[question("the sofa", "explicit", [answer(0, 0, 0, 0, found=False)], VertexAnswer(0, 0, 90))],
+        questions=[question("the sofa", "explicit", [answer(0, 0, 0, 0, found=False)], VertexOverlap(0, 0, 90))],
     )
     return [second, first, SceneRow("scene0002_00", SETTINGS, failure="no .sens file <here>")]
 
@@ -105,7 +106,7 @@ def test_the_order_of_rows_does_not_matter(rows):
 
 
 def test_an_answer_with_nothing_on_the_mesh_has_no_precision(rows):
-    rows[1].questions[0].vertices = VertexAnswer(0, 0, 50)
+    rows[1].questions[0].vertices = VertexOverlap(0, 0, 50)
     explicit = summarise(rows)["kinds"]["explicit"]
     assert (explicit["vertex_iou"], explicit["precision"], explicit["recall"]) == (0.0, 0.0, 0.0)
 

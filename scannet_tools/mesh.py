@@ -49,13 +49,16 @@ def read_mesh(path: str | Path) -> Mesh:
     vertex = elements.get("vertex", {})
     if not {"x", "y", "z"} <= vertex.keys():
         raise ValueError(f"{path}: no mesh: its element 'vertex' with x, y and z is missing")
-    vertices = np.stack([vertex[name] for name in ("x", "y", "z")], axis=1).astype(np.float32)
+    with np.errstate(over="ignore"):  # doubles that are too large: infinite
+        vertices = np.stack([vertex[name] for name in ("x", "y", "z")], axis=1).astype(np.float32)
     if not np.isfinite(vertices).all():
         raise ValueError(
             f"{path}: damaged: {np.count_nonzero(~np.isfinite(vertices).all(axis=1))} vertices have no finite place"
         )
     if {"red", "green", "blue"} <= vertex.keys():
-        colors = np.stack([vertex[name] for name in ("red", "green", "blue")], axis=1).astype(np.uint8)
+        colors = np.stack([vertex[name] for name in ("red", "green", "blue")], axis=1)
+        if colors.dtype != np.uint8:
+            raise ValueError(f"{path}: its colours are {colors.dtype}; write them as uchar, 0 to 255")
     else:
         colors = np.full((len(vertices), 3), _GREY, np.uint8)
     face = elements.get("face", {})
@@ -75,7 +78,8 @@ def _triangles(polygons: Column) -> np.ndarray:
 
 def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
     """uint16 of whatever type the file has them in."""
-    as_ids = labels.astype(np.uint16)
+    with np.errstate(invalid="ignore"):
+        as_ids = labels.astype(np.uint16)
     if not np.array_equal(as_ids, labels):
         raise ValueError(f"{path}: a vertex has a label that is no class id: they are whole numbers from 0 to 65535")
     return as_ids

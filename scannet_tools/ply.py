@@ -100,11 +100,13 @@ def _header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
                     raise ValueError
         except (KeyError, ValueError, IndexError):
             raise ValueError(f"{path}: not a PLY header: the line '{line[:80]}' cannot be understood") from None
-    for element in elements:
-        if len({item.name for item in element.properties}) != len(element.properties):
-            raise ValueError(f"{path}: not a PLY header: the element '{element.name}' has a property twice")
     if not order:
         raise ValueError(f"{path}: not a PLY header: the line 'format ...' is missing")
+    for element in elements:
+        if not element.properties:
+            raise ValueError(f"{path}: not a PLY header: the element '{element.name}' has no properties")
+        if len({item.name for item in element.properties}) != len(element.properties):
+            raise ValueError(f"{path}: not a PLY header: the element '{element.name}' has a property twice")
     return order, elements, start
 
 
@@ -193,9 +195,9 @@ class _Ascii:
             return {item.name: self._as(item, table[:, number]) for number, item in enumerate(element.properties)}
         for _ in range(element.rows):
             for item in element.properties:
-                length = int(self._take(element, 1)[0]) if item.count else 1
-                if length < 0:
-                    raise ValueError(f"{self._path}: damaged: a list of '{element.name}' has the length {length}")
+                length = self._take(element, 1)[0] if item.count else 1
+                if not (length >= 0 and length == np.floor(length)):
+                    raise ValueError(f"{self._path}: damaged: a list of '{element.name}' has the length {length:g}")
                 numbers = self._as(item, self._take(element, length))
                 columns[item.name].append(numbers if item.count else numbers[0])
         return {item.name: _list_or_array(columns[item.name], item) for item in element.properties}
@@ -205,15 +207,16 @@ class _Ascii:
             limits = np.iinfo(item.type)
             if len(numbers) and not (limits.min <= numbers.min() and numbers.max() <= limits.max):
                 raise ValueError(f"{self._path}: damaged: a value of '{item.name}' does not fit its type")
-        return numbers.astype(item.type)
+        with np.errstate(over="ignore"):  # too large for its type: infinite
+            return numbers.astype(item.type)
 
-    def _take(self, element: _Element, count: int) -> np.ndarray:
-        taken = self._numbers[self._at : self._at + count]
+    def _take(self, element: _Element, count: float) -> np.ndarray:
+        taken = self._numbers[self._at : self._at + int(min(count, len(self._numbers)))]
         if len(taken) != count:
             raise ValueError(
                 f"{self._path}: cut short in its {element.rows} rows of '{element.name}'; download or write it again"
             )
-        self._at += count
+        self._at += len(taken)
         return taken
 
 

@@ -206,9 +206,9 @@ class Scene:
             share = self.pictures_agree(LabelMap.read(tsv))
             if share < _AGREEING_SHARE:
                 raise ValueError(
-                    f"{self._instances.archive}: only {share:.0%} of its pixels carry the label of the object that they "
-                    f"name, so they count the objects of another file than {self._path(_AGGREGATION).name}; render the "
-                    "truth from the mesh instead"
+                    f"{self._instances.archive}: only {share:.0%} of its pixels carry the label of the object that "
+                    f"they name, so they count the objects of another file than {self._path(_AGGREGATION).name}; "
+                    "render the truth from the mesh instead"
                 )
         return _object_of_value(self.annotation())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 import zlib
 from functools import cached_property
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+"""What `zipfile` raises for archives with wrong bytes in them, or locked ones."""
 
 
 class TruthPictures:
@@ -45,15 +49,17 @@ class TruthPictures:
         where = f"{self.archive}: {name}" if self._zip is not None else str(name)
         try:
             data = self._zip.read(name) if self._zip is not None else Path(name).read_bytes()
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _DAMAGES as error:
             raise ValueError(f"{where}: damaged: {error}; download the archive again") from error
+        except OSError as error:
+            raise OSError(f"{where}: cannot be read: {error.strerror or error}") from error
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
         if picture is None:
             raise ValueError(f"{where}: damaged: not a PNG picture")
         if picture.ndim != 2 or picture.dtype not in (np.uint8, np.uint16):
             raise ValueError(
-                f"{where}: {picture.dtype} {list(picture.shape)}: a picture for looking at? ids have one channel of 8 or "
-                "16 bits"
+                f"{where}: {picture.dtype} {list(picture.shape)}: a picture for looking at? ids have one channel of 8 "
+                "or 16 bits"
             )
         return picture.astype(np.uint16)
 
@@ -63,7 +69,7 @@ class TruthPictures:
             return None
         try:
             return zipfile.ZipFile(self.archive)
-        except zipfile.BadZipFile as error:
+        except _DAMAGES as error:
             raise ValueError(f"{self.archive}: cut short, or not an archive: {error}; download it again") from error
 
     @cached_property

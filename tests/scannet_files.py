@@ -1,7 +1,7 @@
 """Tiny scene folders made by hand in exactly ScanNet's formats, byte by byte: nothing of scannet_tools writes them.
 
-The scan: a wall at y = 3, a board ("chair") at y = 2 in front of it, and a floor that nobody annotated. z is up, metres. Each surface
-is a grid of vertices of its own, so it can be named: `SURFACES` gives the rows of the mesh that belong to it.
+The scan: a wall at y = 3, a board ("chair") at y = 2 in front of it, and a floor that nobody annotated. z is up, metres.
+Each surface is a grid of vertices of its own: `SURFACES` gives the rows of the mesh that belong to it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 NAME = "scene0001_00"
 
 COLUMNS = (
-    "id raw_category category count nyu40id eigen13id nyuClass nyu40class eigen13class ModelNet40 ModelNet10 ShapeNetCore55 synsetoffset "
-    "wnsynsetid wnsynsetkey mpcat40 mpcat40index"
+    "id raw_category category count nyu40id eigen13id nyuClass nyu40class eigen13class ModelNet40 ModelNet10 "
+    "ShapeNetCore55 synsetoffset wnsynsetid wnsynsetkey mpcat40 mpcat40index"
 ).split()
 
-# id, raw_category, category, count, nyu40id, nyu40class: what the real file says, with the spelling of its first editions
+# id, raw_category, category, count, nyu40id, nyu40class: as in the real file, with the spelling of its first editions
 LABEL_ROWS = (
     (1, "wall", "wall", 8277, 1, "wall"),
     (2, "chair", "chair", 4646, 5, "chair"),
@@ -115,14 +115,14 @@ def segs(name: str = NAME, segments: np.ndarray = SEGMENTS) -> dict:
 
 
 TEXT = (
-    "axisAlignment = 0.000000 1.000000 0.000000 -1.500000 -1.000000 0.000000 0.000000 2.000000 0.000000 0.000000 1.000000 -0.100000 "
-    "0.000000 0.000000 0.000000 1.000000 \ncolorHeight = 968\ncolorWidth = 1296\ndepthHeight = 480\ndepthWidth = 640\n"
+    "axisAlignment = 0.000000 1.000000 0.000000 -1.500000 -1.000000 0.000000 0.000000 2.000000 "
+    "0.000000 0.000000 1.000000 -0.100000 0.000000 0.000000 0.000000 1.000000 \ncolorHeight = 968\ncolorWidth = 1296\ndepthHeight = 480\ndepthWidth = 640\n"
     "fx_color = 1170.187988\nfx_depth = 571.623718\nnumColorFrames = 5578\nsceneType = Apartment\n"
 )
 
 
 def write_scene(parent: Path, name: str = NAME) -> Path:
-    """An annotated scan without recording and pictures, and with the pair of files that belongs to the mesh of full resolution."""
+    """An annotated scan without recording and pictures, and with the pair of json files of the full resolution."""
     folder = write_test_scene(parent, name)
     (folder / f"{name}.txt").write_text(TEXT)
     (folder / f"{name}_vh_clean_2.labels.ply").write_bytes(ply_bytes(NYU40))

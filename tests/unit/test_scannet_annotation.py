@@ -64,7 +64,7 @@ def test_classes(files):
 @pytest.mark.parametrize("empty", ["null", "absent"])
 @pytest.mark.parametrize("lacking", ["id", "objectId", "both"])
 def test_numbers_as_text_or_null(files, lacking, empty):
-    """The reference takes numbers, text and null; an object without a number takes the other one, or the next that is free."""
+    """The reference takes all three; an object without a number takes the other one, or the next that is free."""
 
     def change(values: dict) -> None:
         for place, group in enumerate(values["segGroups"]):
@@ -84,6 +84,12 @@ def test_numbers_as_text_or_null(files, lacking, empty):
     assert dict(annotation.picture_objects) == {1: WALL, 2: CHAIR}
 
 
+def test_the_id_stands_in_for_a_missing_object_id(files):
+    change_json(files[0], lambda values: values["segGroups"][1].update(objectId=None, id="40"))
+    annotation = read_annotation(*files)
+    assert groups_of(annotation) == {WALL: "wall", 41: "stack of chairs"} and annotation.picture_objects[41] == 41
+
+
 def test_a_number_is_never_given_twice(files):
     change_json(files[0], lambda values: values["segGroups"][0].update(objectId=None, id=None))
     assert groups_of(read_annotation(*files)) == {2: "stack of chairs", 3: "wall"}
@@ -95,7 +101,7 @@ def test_numbers_text_and_gaps_mixed_in_segs(files):
 
 
 def test_objects_listed_twice(files):
-    """scene0217_00: the second half of the file repeats the first under new numbers, and the pictures may hold either."""
+    """scene0217_00: the second half repeats the first under new numbers, and the pictures may hold either."""
 
     def double(values: dict) -> None:
         again = [{**group, "id": group["id"] + 31, "objectId": group["objectId"] + 31} for group in values["segGroups"]]
@@ -114,7 +120,10 @@ def test_segments_that_the_mesh_lost(files):
 
 
 def test_an_object_without_vertices_is_left_out(files):
-    empty = [{"id": 7, "objectId": 7, "segments": [], "label": "ghost"}, {"id": 8, "objectId": 8, "segments": [999999], "label": "ghost"}]
+    empty = [
+        {"id": 7, "objectId": 7, "segments": [], "label": "ghost"},
+        {"id": 8, "objectId": 8, "segments": [999999], "label": "ghost"},
+    ]
     change_json(files[0], lambda values: values["segGroups"].extend(empty))
     annotation = read_annotation(*files)
     assert annotation.objects == OBJECTS
@@ -122,7 +131,9 @@ def test_an_object_without_vertices_is_left_out(files):
 
 
 def test_a_shared_segment_is_the_later_ones(files):
-    change_json(files[0], lambda values: values["segGroups"].append({"id": 5, "objectId": 5, "segments": [8], "label": "board"}))
+    change_json(
+        files[0], lambda values: values["segGroups"].append({"id": 5, "objectId": 5, "segments": [8], "label": "board"})
+    )
     annotation = read_annotation(*files)
     assert groups_of(annotation) == {WALL: "wall", CHAIR: "stack of chairs", 6: "board"}
     assert np.array_equal(annotation.vertices_of([6]), SEGMENTS == 8)
@@ -140,7 +151,10 @@ def test_objects_of_one_class_stay_apart(files):
 
 @pytest.mark.parametrize("label", [None, "absent"])
 def test_an_object_without_a_name(files, label):
-    change_json(files[0], lambda values: values["segGroups"][0].pop("label") if label else values["segGroups"][0].update(label=None))
+    change_json(
+        files[0],
+        lambda values: values["segGroups"][0].pop("label") if label else values["segGroups"][0].update(label=None),
+    )
     assert groups_of(read_annotation(*files)) == {WALL: "", CHAIR: "stack of chairs"}
 
 
@@ -155,13 +169,17 @@ def test_the_id_may_differ_from_the_object_id(files):
 def test_the_file_of_the_full_resolution_is_refused(files):
     """It says for which segs file it was made."""
     wrong = files[0].with_name(f"{NAME}_vh_clean.aggregation.json")
-    with pytest.raises(ValueError, match=rf"{wrong.name}: made for scannet.{NAME}_vh_clean.segs.json, not for .*another mesh or scene"):
+    with pytest.raises(
+        ValueError, match=rf"{wrong.name}: made for scannet.{NAME}_vh_clean.segs.json, not for .*another mesh or scene"
+    ):
         read_annotation(wrong, files[1], len(VERTICES))
 
 
 def test_the_file_of_the_full_resolution_is_known_by_its_segments(files):
     """Also where a copy under the right name does not say what it was made for."""
-    values = aggregation(groups=[{**group, "segments": [number + 100_000 for number in group["segments"]]} for group in GROUPS])
+    values = aggregation(
+        groups=[{**group, "segments": [number + 100_000 for number in group["segments"]]} for group in GROUPS]
+    )
     for silent in (None, "", "absent"):
         values["segmentsFile"] = silent
         if silent == "absent":
@@ -176,7 +194,9 @@ def test_the_segs_of_the_full_resolution_are_known_by_their_length(files):
     with pytest.raises(ValueError, match="made for"):
         read_annotation(files[0], fine, len(VERTICES))
     change_json(files[0], lambda values: values.pop("segmentsFile"))
-    with pytest.raises(ValueError, match=rf"{fine.name}: segments of {3 * len(VERTICES)} vertices, and the mesh has {len(VERTICES)}"):
+    with pytest.raises(
+        ValueError, match=rf"{fine.name}: segments of {3 * len(VERTICES)} vertices, and the mesh has {len(VERTICES)}"
+    ):
         read_annotation(files[0], fine, len(VERTICES))
 
 
@@ -227,7 +247,9 @@ def test_damaged_segs(files, values):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-@pytest.mark.parametrize("wrong", ["", "{", "[]", "\0\0", '{"segGroups": [{"id": 0, "objectId": 0, "segm', "[" * 100_000])
+@pytest.mark.parametrize(
+    "wrong", ["", "{", "[]", "\0\0", '{"segGroups": [{"id": 0, "objectId": 0, "segm', "[" * 100_000]
+)
 def test_not_json_or_cut_short(files, place, wrong):
     files[place].write_text(wrong)
     with pytest.raises(ValueError, match=f"{files[place].name}: (not JSON, or cut short|expected a JSON object)"):
@@ -247,7 +269,8 @@ def test_equal_to_the_plain_way_on_a_large_scan(tmp_path):
     segments = roots[rng.integers(0, 4000, 150_000)]
     shared = rng.integers(0, 80, 4000)  # objects 60 and above: nobody's
     groups = [
-        {"id": k, "objectId": k, "label": "thing", "segments": [int(root) for root in roots[shared == k]]} for k in range(60)
+        {"id": k, "objectId": k, "label": "thing", "segments": [int(root) for root in roots[shared == k]]}
+        for k in range(60)
     ]
     write_json(tmp_path / "a.json", aggregation(groups=groups))
     write_json(tmp_path / f"{NAME}_vh_clean_2.0.010000.segs.json", segs(segments=segments))

@@ -1,4 +1,4 @@
-"""Names and classes of the label map, which the tests write themselves; and of the real one, where Open3D brings it along."""
+"""Names and classes of label maps that the tests write; and of the real one, where Open3D brings it along."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def test_scannet200(label_map):
 
 def test_the_sets_of_classes():
     assert len(CLASSES_20) == 20 and len(INSTANCE_CLASSES_18) == 18 and len(VALID_200) == len(set(VALID_200)) == 200
+    assert (sum(VALID_200[:100]), sum(VALID_200)) == (5845, 59240)  # of the list that ScanNet publishes
     assert set(CLASSES_20) - set(INSTANCE_CLASSES_18) == {1, 2}
     assert list(CLASSES_20) == sorted(CLASSES_20) and list(VALID_200) == sorted(VALID_200)
     assert (CLASSES_20[24], CLASSES_20[28], CLASSES_20[39]) == ("refrigerator", "shower curtain", "otherfurniture")
@@ -76,9 +77,9 @@ def test_windows_lines_and_a_mark(tmp_path):
 
 
 def test_a_quote_is_no_quote(tmp_path):
-    path = write_label_map(tmp_path / FILE_NAME, ((5, '19" monitor', "monitor", 1, 40, "otherprop"), *LABEL_ROWS))
+    path = write_label_map(tmp_path / FILE_NAME, ((5, '"L" desk', "desk", 1, 14, "desk"), *LABEL_ROWS))
     label_map = LabelMap.read(path)
-    assert label_map.tsv_id('19" monitor') == 5 and label_map.tsv_id("wall") == 1
+    assert label_map.tsv_id('"L" desk') == 5 and label_map.tsv_id("wall") == 1
 
 
 def test_a_row_without_class(tmp_path):
@@ -89,8 +90,13 @@ def test_a_row_without_class(tmp_path):
 def test_the_file_of_v1_is_refused(tmp_path):
     """It is called nearly the same and has a row per category: nyuId, nyuClass ..."""
     path = tmp_path / "scannet-labels.combined.tsv"
-    path.write_text("category\tcount\tnyuId\tnyu40id\teigen13id\tnyuClass\tnyu40class\nwall\t7274\t21\t1\t12\twall\twall\n")
-    with pytest.raises(ValueError, match="scannet-labels.combined.tsv: the columns id, raw_category are missing.*of v1.*scannetv2-labels"):
+    path.write_text(
+        "category\tcount\tnyuId\tnyu40id\teigen13id\tnyuClass\tnyu40class\nwall\t7274\t21\t1\t12\twall\twall\n"
+    )
+    with pytest.raises(
+        ValueError,
+        match="scannet-labels.combined.tsv: the columns id, raw_category are missing.*of v1.*scannetv2-labels",
+    ):
         LabelMap.read(path)
 
 
@@ -148,7 +154,9 @@ def test_the_real_file():
     raw = label_map.raw_categories()
     assert len(raw) == 607 and len({label_map.tsv_id(name) for name in raw}) == 549
     assert {label_map.scannet200(name) for name in raw} - {0} == set(VALID_200)
-    named = {(label_map.nyu40(name), label_map.nyu40_class(name)) for name in raw if label_map.nyu40(name) in CLASSES_20}
+    named = {
+        (label_map.nyu40(name), label_map.nyu40_class(name)) for name in raw if label_map.nyu40(name) in CLASSES_20
+    }
     assert named == set(CLASSES_20.items())
     of_two = {}
     for name in raw:

@@ -34,7 +34,13 @@ def test_scannets_form(tmp_path, labels):
 
 def other_form(order: str, newline: str = "\n") -> bytes:
     """The same mesh with other types, another order of properties, an element more, and a list in the vertices."""
-    header = ["ply", f"format {order} 1.0", "comment made by hand", "obj_info nothing", f"element vertex {len(VERTICES)}"]
+    header = [
+        "ply",
+        f"format {order} 1.0",
+        "comment made by hand",
+        "obj_info nothing",
+        f"element vertex {len(VERTICES)}",
+    ]
     header += ["property ushort label", "property float32 nx", "property list uint8 int16 seen_by"]
     header += ["property uint8 blue", "property uint8 green", "property uint8 red"]
     header += ["property float64 z", "property double y", "property double x"]
@@ -46,7 +52,10 @@ def other_form(order: str, newline: str = "\n") -> bytes:
     rows += [("biIII", -1, 3, *face) for face in FACES]
     rows.append(("i", 5))
     if order == "ascii":
-        body = newline.join(" ".join(repr(value.item() if isinstance(value, np.generic) else value) for value in row[1:]) for row in rows)
+        body = newline.join(
+            " ".join(repr(value.item() if isinstance(value, np.generic) else value) for value in row[1:])
+            for row in rows
+        )
         return (newline.join(header) + body + newline).encode()
     sign = "<" if "little" in order else ">"
     return newline.join(header).encode() + b"".join(struct.pack(sign + row[0], *row[1:]) for row in rows)
@@ -85,11 +94,15 @@ POLYGONS = [(0, 1, 2), (0, 1, 2, 3), (1, 2), (4, 3, 2, 1, 0)]
 
 def polygons(order: str) -> bytes:
     if order == "ascii":
-        lines = [" ".join(map(str, point)) for point in POINTS] + [f"{len(p)} " + " ".join(map(str, p)) for p in POLYGONS]
+        lines = [" ".join(map(str, point)) for point in POINTS] + [
+            f"{len(p)} " + " ".join(map(str, p)) for p in POLYGONS
+        ]
         return (HEADER.format(order) + "\n".join(lines)).encode()
     sign = "<" if "little" in order else ">"
     body = b"".join(struct.pack(sign + "fff", *point) for point in POINTS)
-    return HEADER.format(order).encode() + body + b"".join(struct.pack(f"{sign}B{len(p)}i", len(p), *p) for p in POLYGONS)
+    return (
+        HEADER.format(order).encode() + body + b"".join(struct.pack(f"{sign}B{len(p)}i", len(p), *p) for p in POLYGONS)
+    )
 
 
 @pytest.mark.parametrize("order", ["ascii", "binary_little_endian", "binary_big_endian"])
@@ -113,7 +126,10 @@ def test_quads_only(tmp_path):
 
 def test_points_only(tmp_path):
     path = tmp_path / "a.ply"
-    path.write_text("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n")
+    path.write_text(
+        "ply\nformat ascii 1.0\nelement vertex 1\n"
+        "property float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n"
+    )
     mesh = read_mesh(path)
     assert mesh.vertices.tolist() == [[1, 2, 3]] and mesh.faces.shape == (0, 3) and mesh.faces.dtype == np.int32
 
@@ -167,8 +183,12 @@ def test_a_count_that_is_a_lie_costs_no_memory(tmp_path):
         (b"ply\nformat ascii 1.0\nelement vertex many\nend_header\n", "vertex many"),
         (b"ply\nformat ascii 1.0\nproperty float x\nend_header\n", "property float x"),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty half x\nend_header\n", "property half x"),
-        (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty list float int x\nend_header\n", "property list float int x"),
+        (
+            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty list float int x\nend_header\n",
+            "property list float int x",
+        ),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int x\nend_header\n1 1", "twice"),
+        (b"ply\nformat binary_little_endian 1.0\nelement vertex 99999999\nend_header\n", "no properties"),
         (b"ply\nformat ascii 1.0\nelement face 0\nproperty list uchar int vertex_indices\nend_header\n", "x, y and z"),
     ],
 )
@@ -187,6 +207,9 @@ def test_not_a_mesh(tmp_path, wrong, sentence):
         ("2 2 2", "2 nan 2", "1 vertices have no finite place"),
         ("2 2 2", "2 two 2", "not a number"),
         ("2 1 2", "-2 1 2", "length -2"),
+        ("2 1 2", "1.5 1 2", "length 1.5"),
+        ("2 1 2", "nan 1 2", "length nan"),
+        ("2 2 2", "2 1e300 2", "1 vertices have no finite place"),
         ("3 2 1 0", "3 2 1 99999999999", "does not fit its type"),
     ],
 )
@@ -199,11 +222,28 @@ def test_damaged_ascii(tmp_path, old, new, sentence):
         read_mesh(path)
 
 
+def test_an_endless_list(tmp_path):
+    path = tmp_path / "wrong.ply"
+    path.write_text(polygons("ascii").decode().replace("2 1 2", "inf 1 2"))
+    with pytest.raises(ValueError, match="wrong.ply: cut short"):
+        read_mesh(path)
+
+
+def test_colors_of_another_type(tmp_path):
+    path = tmp_path / "wrong.ply"
+    lines = [f"property float {name}" for name in ("x", "y", "z", "red", "green", "blue")]
+    path.write_text(
+        "\n".join(["ply", "format ascii 1.0", "element vertex 1", *lines, "end_header", "0 0 0 0.5 0.5 0.5"])
+    )
+    with pytest.raises(ValueError, match="wrong.ply: its colours are float32; write them as uchar"):
+        read_mesh(path)
+
+
 @pytest.mark.parametrize("label", ["-1", "65536", "1.5"])
 def test_a_label_that_is_no_id(tmp_path, label):
     path = tmp_path / "wrong.ply"
-    header = "ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int y\nproperty int z\nproperty double label\n"
-    path.write_text(f"{header}end_header\n0 0 0 {label}\n")
+    header = "ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int y\nproperty int z\n"
+    path.write_text(f"{header}property double label\nend_header\n0 0 0 {label}\n")
     with pytest.raises(ValueError, match="wrong.ply: .*no class id"):
         read_mesh(path)
 
@@ -280,7 +320,10 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path):
 
 def test_a_folder_in_its_place(tmp_path):
     (tmp_path / "a.bin").mkdir()
-    with pytest.raises(OSError, match="a.bin: cannot be written: Is a directory"), written_aside(tmp_path / "a.bin") as file:
+    with (
+        pytest.raises(OSError, match="a.bin: cannot be written: Is a directory"),
+        written_aside(tmp_path / "a.bin") as file,
+    ):
         file.write(b"whole")
     assert [item.name for item in tmp_path.iterdir()] == ["a.bin"]
 

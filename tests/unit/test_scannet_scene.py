@@ -47,13 +47,14 @@ def test_text(folder):
 
 def test_text_as_windows_leaves_it(folder):
     (folder / f"{NAME}.txt").write_bytes(
-        b"\xef\xbb\xbfsceneType = Bedroom / Hotel\r\n\r\nno pair\r\nnote = a = b\r\nempty = \r\nx=1\r\nnumColorFrames = 12\r\n\xff = y"
+        b"\xef\xbb\xbfsceneType = Bedroom / Hotel\r\n\r\nno pair\r\nnote = a = b\r\n"
+        b"empty = \r\nx=1\r\nnumColorFrames = 12\r\n\xff = y"
     )
     scene = Scene(folder)
     assert scene.scene_type == "Bedroom / Hotel"
     assert scene.text | {"x": "1"} == scene.text
     assert (scene.text["note"], scene.text["empty"], scene.text["numColorFrames"]) == ("a = b", "", "12")
-    assert scene.axis_alignment is None
+    assert "no pair" not in scene.text and scene.axis_alignment is None
 
 
 def test_no_text_file(folder):
@@ -85,7 +86,13 @@ def test_mesh_with_labels(folder):
 
 @pytest.mark.parametrize(
     ("name", "wrong", "right"),
-    [("scene0270_00", 50, 39), ("scene0270_02", 50, 39), ("scene0384_00", 149, 39), ("scene0270_01", 50, 50), ("scene0384_00", 50, 50)],
+    [
+        ("scene0270_00", 50, 39),
+        ("scene0270_02", 50, 39),
+        ("scene0384_00", 149, 39),
+        ("scene0270_01", 50, 50),
+        ("scene0384_00", 50, 50),
+    ],
 )
 def test_labels_of_another_table(tmp_path, name, wrong, right):
     """Three released files hold ids of another table; only those are put right."""
@@ -99,7 +106,9 @@ def test_labels_of_another_table(tmp_path, name, wrong, right):
 def test_labels_of_another_mesh(folder):
     fewer = ply_bytes(NYU40[:-1], VERTICES[:-1], np.zeros((0, 3), int))
     (folder / f"{NAME}_vh_clean_2.labels.ply").write_bytes(fewer)
-    with pytest.raises(ValueError, match=rf"labels.ply: {len(VERTICES) - 1} vertices, and {NAME}_vh_clean_2.ply has {len(VERTICES)}"):
+    with pytest.raises(
+        ValueError, match=rf"labels.ply: {len(VERTICES) - 1} vertices, and {NAME}_vh_clean_2.ply has {len(VERTICES)}"
+    ):
         Scene(folder).mesh()
 
 
@@ -192,6 +201,7 @@ def test_names_in_archives(folder):
         archive.writestr(f"__MACOSX/{NAME}/label-filt/._000003.png", b"junk")
         archive.writestr("label-filt/readme.txt", b"junk")
         archive.writestr("instance-filt/4.png", png(LABELS))
+        archive.writestr("old-label-filt/4.png", png(LABELS))
     scene = Scene(folder)
     assert np.array_equal(scene.label_image(3), LABELS) and scene.label_image(4) is None
 
@@ -218,7 +228,9 @@ def test_sizes(folder):
     assert np.array_equal(scene.label_image(0, (16, 12)), LABELS)
     smaller = scene.label_image(0, (8, 6))
     assert smaller.shape == (6, 8) and set(np.unique(smaller)) <= set(np.unique(LABELS))
-    with pytest.raises(ValueError, match="label-filt.zip: the picture of frame 0 has 16x12 pixels.*other proportions than 16x16"):
+    with pytest.raises(
+        ValueError, match="label-filt.zip: the picture of frame 0 has 16x12 pixels.*other proportions than 16x16"
+    ):
         scene.label_image(0, (16, 16))
 
 
@@ -252,6 +264,18 @@ def test_archive_cut_short(folder):
     path = write_pictures(folder, "label", {0: LABELS})
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match="label-filt.zip: cut short, or not an archive"):
+        Scene(folder).label_image(0)
+
+
+@pytest.mark.parametrize(("local", "central"), [(4, 6), (6, 8)], ids=["version", "locked"])
+def test_archive_that_python_cannot_open(folder, local, central):
+    """Bytes of the entry of 0.png, which stands twice in an archive."""
+    path = write_pictures(folder, "label", {0: LABELS})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\3\4") + local] |= 0xA1
+    data[data.rindex(b"PK\1\2") + central] |= 0xA1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="label-filt.zip: .*download"):
         Scene(folder).label_image(0)
 
 
@@ -296,7 +320,9 @@ def test_pictures_of_another_aggregation_file_are_refused(folder):
     assert scene.instance_image(0) is not None  # without a label map, nobody can tell
     label_map = LabelMap.read(write_label_map(folder.parent / FILE_NAME))
     assert scene.pictures_agree(label_map) == 0.0
-    with pytest.raises(ValueError, match=rf"instance-filt.zip: only 0% of its pixels .* than {NAME}.aggregation.json; render the truth"):
+    with pytest.raises(
+        ValueError, match=rf"instance-filt.zip: only 0% of its pixels .* than {NAME}.aggregation.json; render the truth"
+    ):
         Scene(folder).instance_image(0)
 
 
@@ -330,7 +356,9 @@ def test_picture_of_an_object_listed_twice(folder):
     """scene0217_00: pictures may name the second listing; the mesh only knows the first."""
 
     def double(values: dict) -> None:
-        values["segGroups"] += [{**group, "id": group["id"] + 31, "objectId": group["objectId"] + 31} for group in values["segGroups"]]
+        values["segGroups"] += [
+            {**group, "id": group["id"] + 31, "objectId": group["objectId"] + 31} for group in values["segGroups"]
+        ]
 
     change_json(folder / f"{NAME}.aggregation.json", double)
     write_pictures(folder, "instance", {0: np.where(OBJECTS == CHAIR, np.uint8(CHAIR + 31), OBJECTS)})
@@ -338,7 +366,10 @@ def test_picture_of_an_object_listed_twice(folder):
 
 
 def test_picture_numbers_are_the_groups_ids(folder):
-    change_json(folder / f"{NAME}.aggregation.json", lambda values: [group.update(id=group["id"] + 5) for group in values["segGroups"]])
+    change_json(
+        folder / f"{NAME}.aggregation.json",
+        lambda values: [group.update(id=group["id"] + 5) for group in values["segGroups"]],
+    )
     write_pictures(folder, "instance", {0: np.where(OBJECTS > 0, OBJECTS + 5, 0).astype(np.uint8)})
     assert np.array_equal(Scene(folder).instance_image(0), OBJECTS)
 

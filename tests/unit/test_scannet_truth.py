@@ -136,7 +136,9 @@ def test_what_stands_in_front_hides(renderer):
 def test_tolerance(distance):
     """Nearer by less than the bound is noise, by more is something else; farther is the mesh's."""
     size = 3 * distance
-    vertices = np.array([[-size, -size, distance], [size, -size, distance], [size, size, distance], [-size, size, distance]], np.float32)
+    vertices = np.array(
+        [[-size, -size, distance], [size, -size, distance], [size, size, distance], [-size, size, distance]], np.float32
+    )
     mesh = Mesh(vertices, np.zeros((4, 3), np.uint8), np.array([[0, 1, 2], [0, 2, 3]], np.int32))
     renderer = VertexRenderer(mesh, Annotation(np.full(4, 9, np.uint16), (AnnotatedObject(9, "wall"),)))
     camera = Camera(100.0, 100.0, 19.5, 14.5, 40, 30)

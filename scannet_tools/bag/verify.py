@@ -84,7 +84,7 @@ def _as_stored(message: BagMessage, content: Content, number: int) -> bool:
     """Whether a picture is that of frame `number`; True for other topics."""
     if message.topic not in (COLOR_COMPRESSED.name, DEPTH_COMPRESSED.name):
         return True
-    from lisa_ros.node.encoded_images import decode_depth
+    from lisa_ros.sources.encoded_images import decode_depth
 
     picture = message_types().deserialize_cdr(message.serialized, COMPRESSED_IMAGE)
     data = picture.data.tobytes()

@@ -32,7 +32,7 @@ def start(*arguments: object, **kwargs) -> subprocess.Popen:
 
 
 def test_two_processes_write_what_one_writes(tmp_path, capsys):
-    arguments = ["--scenes", "2", "--seed", "1", "--frames", "11", "--lost", "2", *SMALL]
+    arguments = ["--scenes", "2", "--seed", "1", "--frames", "5", "--lost", "1", *SMALL]
     assert main(["synthesize", "--out", str(tmp_path / "one"), "--jobs", "1", *arguments]) == 0
     assert str(tmp_path / "one" / "scans" / "scene9002_00") in capsys.readouterr().out
     two = start("--out", tmp_path / "two", "--jobs", 2, *arguments)
@@ -65,9 +65,8 @@ def test_a_full_disk_leaves_the_scenes_that_were_done_and_no_more(tmp_path):
     assert [path.name for path in (tmp_path / "scans").iterdir()] == ["scene9000_00"]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_leaves_nothing_half_written(tmp_path, jobs):
-    run = start("--out", tmp_path, "--frames", 5000, "--jobs", jobs, *SMALL)
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    run = start("--out", tmp_path, "--frames", 5000, "--jobs", 2, *SMALL)
     part = tmp_path / "scans" / ".scene9000_00.part"
     while not list(part.glob("*.sens")) + list(part.glob(".*.sens*")):
         assert run.poll() is None, run.communicate()[1]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from lisa_ros.node.encoded_images import ConversionError, decode_color, decode_depth
+from lisa_ros.sources.encoded_images import ConversionError, decode_color, decode_depth
 
 RNG = np.random.default_rng(3)
 LIMIT = 1_000_000

@@ -23,8 +23,14 @@ MAY_IMPORT = {
     "training": {"geometry", "sources", "perception", "engine", "model", "scannet_tools"},
     # `evaluation` builds models of random weights and runs them the reference's way, for `lisa bench`
     "evaluation": {"geometry", "sources", "perception", "engine", "model", "overlay", "scannet_tools"},
-    "scannet_tools": {"geometry"},
-    "cli": {"geometry", "sources", "perception", "engine", "model", "overlay", "training", "evaluation", "scannet_tools"},
+    "scannet_tools": {"geometry", "sources", "scannet_tools.cli"},  # the latter: __main__.py
+    "scannet_tools.evaluation": {"geometry", "perception", "evaluation", "scannet_tools"},
+    # its verbs take the same --model, --device ... as `lisa`, and `replay` is a door to the node's
+    "scannet_tools.cli": {"sources", "engine", "node", "cli", "scannet_tools", "scannet_tools.evaluation"},
+    "cli": {
+        *("geometry", "sources", "perception", "engine", "model", "overlay", "training", "evaluation"),
+        *("scannet_tools", "scannet_tools.evaluation", "scannet_tools.cli"),
+    },
 }
 # Third-party packages that end at a door -> the parts behind it. `cli` reports versions and reads headers of weight files with torch;
 # `evaluation` waits for the GPU before it stops a clock.
@@ -43,7 +49,7 @@ def part_of(module: str) -> str | None:
     """The part of the house that a dotted module name belongs to; None when it is somebody else's or generated."""
     names = module.split(".")
     if names[0] == "scannet_tools":
-        return "scannet_tools"
+        return ".".join(names[:2]) if ".".join(names[:2]) in MAY_IMPORT else "scannet_tools"
     if names[0] == "lisa_ros" and len(names) > 1 and names[1] in MAY_IMPORT:
         return names[1]
     return None

@@ -1,6 +1,6 @@
 """Tiny scene folders made by hand in exactly ScanNet's formats, byte by byte: nothing of scannet_tools writes them.
 
-The scan: a wall at y = 3, a board ("chair") at y = 2 in front of it, and a floor that nobody annotated. z is up, metres.
+The scan: a wall at y = 3, a board ("chair") at y = 2 in front of it, and a floor that nobody annotated. Metres, z up.
 Each surface is a grid of vertices of its own: `SURFACES` gives the rows of the mesh that belong to it.
 """
 
@@ -116,7 +116,8 @@ def segs(name: str = NAME, segments: np.ndarray = SEGMENTS) -> dict:
 
 TEXT = (
     "axisAlignment = 0.000000 1.000000 0.000000 -1.500000 -1.000000 0.000000 0.000000 2.000000 "
-    "0.000000 0.000000 1.000000 -0.100000 0.000000 0.000000 0.000000 1.000000 \ncolorHeight = 968\ncolorWidth = 1296\ndepthHeight = 480\ndepthWidth = 640\n"
+    "0.000000 0.000000 1.000000 -0.100000 0.000000 0.000000 0.000000 1.000000 \n"
+    "colorHeight = 968\ncolorWidth = 1296\ndepthHeight = 480\ndepthWidth = 640\n"
     "fx_color = 1170.187988\nfx_depth = 571.623718\nnumColorFrames = 5578\nsceneType = Apartment\n"
 )
 

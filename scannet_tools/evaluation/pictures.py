@@ -63,8 +63,7 @@ def data_uri(image: np.ndarray) -> str:
 def _tinted(color: np.ndarray, parts: list[tuple[np.ndarray, tuple[int, int, int]]]) -> np.ndarray:
     picture = _faded(color)
     for mask, tint in parts:
-        mixed = 0.45 * color[mask] + 0.55 * np.array(tint)
-        picture[mask] = mixed.astype(np.uint8)
+        picture[mask] = (0.4 * picture[mask] + 0.6 * np.array(tint)).astype(np.uint8)
         outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, outlines, -1, tint, 1, cv2.LINE_AA)
     return picture

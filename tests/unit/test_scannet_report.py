@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import BROWSER, look_at
 
 from lisa_ros.evaluation.synthetic import pack_mask
 from scannet_tools.evaluation import plots
@@ -251,34 +250,20 @@ def test_names_in_plots_are_escaped():
     svg_of(plots.ranges("T & <T>", "a < b", "ms", ["<x>"], {"p50": [1.0], "p95": [2.0]}))
 
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-PROBE = """
-<script>
-addEventListener("load", () => Promise.all([...document.images].map(image => image.decode())).then(() => {
-  const root = document.documentElement;
-  root.dataset.pictures = [...document.images].filter(image => image.naturalWidth > 0).length;
-  root.dataset.overflow = root.scrollWidth - root.clientWidth;
-  const high = svg => svg.getBoundingClientRect().height > 100;
-  root.dataset.plots = [...document.querySelectorAll("svg")].filter(high).length;
-}));
-</script>
-"""
-
-
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_all_pictures_and_has_no_complaint(tmp_path, rows, width):
     text = whole_page(rows)
-    file = tmp_path / "report.html"
-    file.write_text(text.replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--window-size={width},900",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom", file.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    root = Page(done.stdout).all("html")[0]
-    assert int(root["data-pictures"]) == text.count("<img") >= 4, done.stderr
-    assert int(root["data-plots"]) == 4
-    assert int(root["data-overflow"]) <= 0  # nothing to scroll sideways but tables in their own boxes
-    assert "CONSOLE" not in done.stderr, done.stderr
+    seen = look_at(text, tmp_path, width)
+    assert seen["pictures"] == text.count("<img") >= 4
+    assert seen["plots"] == 4
+    assert seen["overflow"] <= 0  # nothing to scroll sideways but tables in their own boxes
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_the_browser_would_say_what_is_wrong(tmp_path, rows):
+    text = whole_page(rows)
+    broken = text.replace("</main>", '<img src="data:image/png;base64,AAAA" alt=""></main>')
+    assert look_at(broken, tmp_path, 800)["pictures"] == text.count("<img") < broken.count("<img")
+    with pytest.raises(AssertionError, match="CONSOLE"):
+        look_at(text.replace("</main>", "<script>nothing()</script></main>"), tmp_path, 800)

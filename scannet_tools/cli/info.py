@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scannet_tools.sens import SensFile
 
 
@@ -27,14 +29,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe(sens: SensFile, seconds_to_index: float) -> dict[str, Any]:
-    """The object that --json prints. Intrinsics are 4x4 as stored; sizes are [width, height]."""
+    """The object that --json prints. Intrinsics are 4x4 as stored, None for what is no number; sizes [width, height]."""
     return {
         "file": str(sens.path),
         "size_bytes": sens.path.stat().st_size,
         "version": sens.version,
         "sensor": sens.sensor_name,
         "sizes": {"color": list(sens.color_size), "depth": list(sens.depth_size)},
-        "intrinsics": {"color": sens.intrinsic_color.tolist(), "depth": sens.intrinsic_depth.tolist()},
+        "intrinsics": {"color": _numbers(sens.intrinsic_color), "depth": _numbers(sens.intrinsic_depth)},
         "compressions": {"color": sens.color_compression, "depth": sens.depth_compression},
         "depth_shift": sens.depth_shift,
         "frames": len(sens),
@@ -48,10 +50,15 @@ def describe(sens: SensFile, seconds_to_index: float) -> dict[str, Any]:
     }
 
 
+def _numbers(matrix: np.ndarray) -> list[list[float | None]]:
+    """JSON has neither NaN nor infinity."""
+    return [[float(value) if np.isfinite(value) else None for value in row] for row in matrix]
+
+
 def as_text(facts: dict[str, Any]) -> str:
     """For people."""
     color, depth = ("x".join(map(str, facts["sizes"][name])) for name in ("color", "depth"))
-    k = facts["intrinsics"]["color"]
+    k = np.array(facts["intrinsics"]["color"], float)
     cut = f" of {facts['announced_frames']} announced: the file is cut off" if facts["truncated"] else ""
     lost = facts["frames"] - facts["frames_with_pose"]
     source = "of the file" if facts["stamps"] == "file" else "made up, 30 a second: those of the file are not usable"

@@ -16,8 +16,11 @@ from lisa_ros.geometry import Camera
 VERSIONS = (3, 4)
 COLOR_COMPRESSIONS = {-1: "unknown", 0: "raw", 1: "png", 2: "jpeg"}
 DEPTH_COMPRESSIONS = {-1: "unknown", 0: "raw", 1: "zlib", 2: "occi"}
-FRAME = struct.Struct("<16f4Q")
-"""camera_to_world row by row, stamps of colour and depth in microseconds, bytes of colour and depth."""
+FRAME = np.dtype(
+    [("camera_to_world", "<f4", (4, 4))]
+    + [(name, "<u8") for name in ("color_us", "depth_us", "color_bytes", "depth_bytes")]
+)
+"""What stands before each frame: pose, row by row; stamps in microseconds; sizes of the two pictures that follow."""
 IMU = np.dtype(
     [(name, "<f8", 3) for name in ("rotation_rate", "acceleration", "magnetic_field", "attitude", "gravity")]
     + [("timestamp_us", "<u8")]
@@ -27,7 +30,9 @@ COUNT = struct.Struct("<Q")
 
 _NAME = struct.Struct("<IQ")
 _REST = struct.Struct("<64f2i4IfQ")
-_LONGEST_NAME, _LARGEST_SIDE = 4096, 16384
+_LONGEST_NAME = 4096
+_MOST_PIXELS = 1 << 25  # of one picture, 8K: what a hostile file can make us take stays under 100 MB
+MOST_ITEMS = 1 << 20  # frames, IMU readings: nine hours at 30 Hz
 
 
 @dataclass
@@ -36,7 +41,9 @@ class SensHeader:
 
     Matrices: float32 [4,4]. intrinsic_*: K in the upper left, pixel centres at integers. extrinsic_depth: depth camera
     to colour camera; the identity where depth was registered already (all released scans). sizes: (width, height).
-    depth_shift: units of depth in a metre.
+    depth_shift: units of depth in a metre. Compressions: names of COLOR_COMPRESSIONS, DEPTH_COMPRESSIONS.
+
+    Raises ValueError for what the format does not have, and for numbers that cannot be.
     """
 
     color_size: tuple[int, int]
@@ -51,16 +58,29 @@ class SensHeader:
     depth_shift: float = 1000.0
     version: int = 4
 
+    def __post_init__(self) -> None:
+        if self.version not in VERSIONS:
+            raise ValueError(f"version {self.version} of .sens files is not one of {', '.join(map(str, VERSIONS))}")
+        for what, (width, height) in (("colour", self.color_size), ("depth", self.depth_size)):
+            if min(width, height) < 1 or width * height > _MOST_PIXELS:
+                raise ValueError(f"{what} pictures of {width}x{height} pixels")
+        if not (np.isfinite(self.depth_shift) and self.depth_shift > 0):
+            raise ValueError(f"depth_shift is {self.depth_shift}")
+        known = (COLOR_COMPRESSIONS, self.color_compression), (DEPTH_COMPRESSIONS, self.depth_compression)
+        for names, compression in known:
+            if compression not in names.values():
+                raise ValueError(f'compression "{compression}" is not one of {", ".join(names.values())}')
+
     def camera(self, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
         """A pinhole camera of one of the intrinsic matrices."""
         return Camera(*(float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))), *size)
 
 
 def pack_header(header: SensHeader, frames: int) -> bytes:
-    """Raises ValueError for what the format does not have."""
-    if header.version not in VERSIONS:
-        raise ValueError(f"version {header.version} of .sens files cannot be written; use one of {VERSIONS}")
+    """The bytes before the first frame. Raises ValueError for a sensor's name that is too long."""
     name = header.sensor_name.encode()
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"the sensor's name has {len(name)} bytes; at most {_LONGEST_NAME} can be read again")
     matrices = (header.intrinsic_color, header.extrinsic_color, header.intrinsic_depth, header.extrinsic_depth)
     numbers = np.stack([np.asarray(matrix, np.float32) for matrix in matrices])
     rest = _REST.pack(
@@ -94,33 +114,30 @@ def read_header(file: BinaryIO, name: str) -> tuple[SensHeader, int]:
     if len(rest) < _REST.size:
         raise ValueError(f"{name}: cut off in its header; download it again")
     *numbers, color, depth, cw, ch, dw, dh, shift, frames = _REST.unpack(rest)
-    for side in (cw, ch, dw, dh):
-        if not 0 < side <= _LARGEST_SIDE:
-            raise ValueError(f"{name}: damaged: pictures of {cw}x{ch} and {dw}x{dh} pixels")
-    if not (np.isfinite(shift) and shift > 0):
-        raise ValueError(f"{name}: damaged: depth_shift is {shift}")
+    if frames > MOST_ITEMS:
+        raise ValueError(f"{name}: damaged: {frames} frames are announced")
     for code, known, what in ((color, COLOR_COMPRESSIONS, "colour"), (depth, DEPTH_COMPRESSIONS, "depth")):
         if code not in known:
             raise ValueError(f"{name}: damaged: {what} compression {code}")
     k_color, e_color, k_depth, e_depth = np.array(numbers, np.float32).reshape(4, 4, 4)
-    header = SensHeader(
-        color_size=(cw, ch),
-        depth_size=(dw, dh),
-        intrinsic_color=k_color,
-        intrinsic_depth=k_depth,
-        extrinsic_color=e_color,
-        extrinsic_depth=e_depth,
-        sensor_name=sensor.decode("utf-8", errors="replace").rstrip("\x00"),
-        color_compression=COLOR_COMPRESSIONS[color],
-        depth_compression=DEPTH_COMPRESSIONS[depth],
-        depth_shift=shift,
-        version=version,
-    )
+    try:
+        header = SensHeader(
+            color_size=(cw, ch),
+            depth_size=(dw, dh),
+            intrinsic_color=k_color,
+            intrinsic_depth=k_depth,
+            extrinsic_color=e_color,
+            extrinsic_depth=e_depth,
+            sensor_name=sensor.decode("utf-8", errors="replace").rstrip("\x00"),
+            color_compression=COLOR_COMPRESSIONS[color],
+            depth_compression=DEPTH_COMPRESSIONS[depth],
+            depth_shift=shift,
+            version=version,
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: damaged: {error}") from error
     return header, frames
 
 
 def _code(known: dict[int, str], compression: str) -> int:
-    for code, name in known.items():
-        if name == compression:
-            return code
-    raise ValueError(f'compression "{compression}" is not one of {", ".join(known.values())}')
+    return next(code for code, name in known.items() if name == compression)

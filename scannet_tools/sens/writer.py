@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from scannet_tools.aside import written_aside
-from scannet_tools.sens.header import COUNT, FRAME, IMU, SensHeader, pack_header
+from scannet_tools.sens.header import COUNT, FRAME, IMU, MOST_ITEMS, SensHeader, pack_header
 
 JPEG_QUALITY = 90
 
@@ -58,12 +58,14 @@ class SensWriter:
             color: uint8 [H,W,3] RGB, or bytes as they shall be stored. depth: uint16 [h,w] of 1/depth_shift metres, or
                 bytes. camera_to_world: [4,4]; full of -inf where tracking was lost. color_us, depth_us: microseconds.
 
-        Raises ValueError when a picture is not of the header's size.
+        Raises ValueError when a picture is not of the header's size, or the file has as many frames as can be read.
         """
+        if self.frames == MOST_ITEMS:
+            raise ValueError(f"{self._path}: {MOST_ITEMS} frames are the most that a file can have; begin another")
         color = color if isinstance(color, bytes) else self._encode_color(color)
         depth = depth if isinstance(depth, bytes) else self._encode_depth(depth)
-        pose = np.asarray(camera_to_world, np.float32).reshape(16).tolist()
-        self._file.write(FRAME.pack(*pose, color_us, depth_us, len(color), len(depth)))
+        pose = np.asarray(camera_to_world, np.float32).reshape(4, 4)
+        self._file.write(np.array((pose, color_us, depth_us, len(color), len(depth)), FRAME).tobytes())
         self._file.write(color)
         self._file.write(depth)
         self.frames += 1

@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from test_sens import COLOR, DEPTH, color, depth, write
+from test_sens import COLOR, DEPTH, HEADER, color, depth, write
 
+from lisa_ros.geometry import Camera
 from lisa_ros.sources.folder import read_folder
 from scannet_tools.cli import main
+from scannet_tools.sens import SensFile
 
 
 def test_info_as_json(tmp_path, capsys):
@@ -61,6 +63,58 @@ def test_export_goes_on_where_it_stopped(tmp_path, capsys):
     assert main(["export", str(path), "--out", str(out)]) == 0
     assert "4 frames, 1 of them were there already" in capsys.readouterr().out
     assert (out / "color" / "000001.jpg").stat().st_mtime_ns == kept and len(list(read_folder(out))) == 4
+
+
+def test_export_keeps_to_one_recording(tmp_path, capsys):
+    first, other, out = write(tmp_path / "a.sens"), write(tmp_path / "b.sens", sensor_name="other"), tmp_path / "out"
+    assert main(["export", str(first), "--out", str(out), "--max", "2"]) == 0
+    before = (out / "meta.json").read_bytes()
+    assert main(["export", str(other), "--out", str(out)]) == 1
+    assert "frames of another recording" in capsys.readouterr().err and (out / "meta.json").read_bytes() == before
+    (out / "meta.json").unlink()
+    assert main(["export", str(first), "--out", str(out)]) == 1
+    assert "no meta.json that says whose" in capsys.readouterr().err
+
+
+def test_export_leaves_damaged_frames_out(tmp_path, capsys, caplog):
+    path, out = write(tmp_path / "a.sens"), tmp_path / "out"
+    with SensFile(path) as sens:
+        data = path.read_bytes().replace(sens.frame(1).depth_bytes(), bytes(len(sens.frame(1).depth_bytes())))
+    path.write_bytes(data)
+    assert main(["export", str(path), "--out", str(out)]) == 0
+    assert "3 frames; 1 left out, damaged" in capsys.readouterr().out
+    assert f"{path}: frame 1: the depth picture is damaged" in caplog.text
+    assert len(read_folder(out)) == 3 and not (out / "color" / "000001.jpg").exists()
+    assert main(["export", str(path), "--out", str(tmp_path / "none"), "--start", "1", "--max", "1"]) == 1
+    assert "none of the 1 frames could be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("compression", ["raw", "png", "jpeg"])
+def test_export_of_each_compression(tmp_path, compression):
+    path, out = write(tmp_path / "a.sens", color_compression=compression, depth_shift=5000.0), tmp_path / "out"
+    assert main(["export", str(path), "--out", str(out)]) == 0
+    with SensFile(path) as sens:
+        if compression != "raw":
+            extension = {"png": "png", "jpeg": "jpg"}[compression]
+            assert (out / "color" / f"000003.{extension}").read_bytes() == sens.frame(3).color_bytes()
+        assert np.abs(read_folder(out)[3].color.astype(int) - sens.frame(3).color()).max() <= 1
+    np.testing.assert_allclose(read_folder(out)[3].depth, depth(3) / 5000, atol=5.1e-4)
+    np.testing.assert_array_equal(np.loadtxt(out / "intrinsic" / "intrinsic_color.txt"), HEADER.intrinsic_color)
+    assert Camera.from_json(out / "camera.json")[0] == read_folder(out)[0].camera
+
+
+def test_export_on_a_full_disk_leaves_only_whole_files(tmp_path, capsys):
+    import resource
+
+    path, out = write(tmp_path / "a.sens", color_compression="raw"), tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1200, before[1]))  # room for the lists, not for depth
+        assert main(["export", str(path), "--out", str(out)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot be written" in capsys.readouterr().err and not list(out.rglob("*.part"))
+    assert main(["export", str(path), "--out", str(out)]) == 0 and len(read_folder(out)) == 4
 
 
 def test_export_of_no_frame_is_an_error(tmp_path, capsys):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scannet_tools.sens import SensFile, SensHeader, SensWriter
-from scannet_tools.sens.header import FRAME, IMU, pack_header
+from scannet_tools.sens.header import COUNT, FRAME, IMU, MOST_ITEMS, pack_header
 
 COLOR, DEPTH = (64, 48), (32, 24)
 LOST = np.full((4, 4), -np.inf, np.float32)
@@ -116,8 +116,9 @@ def test_a_file_cut_off_anywhere_keeps_its_whole_frames(tmp_path, caplog):
     path = write(tmp_path / "a.sens", imu=2)
     data = path.read_bytes()
     with SensFile(path) as sens:
-        ends = (sens._offsets + sens._color_bytes.astype(int) + sens._depth_bytes.astype(int)).tolist()
+        pictures = [len(sens.frame(n).color_bytes()) + len(sens.frame(n).depth_bytes()) for n in range(4)]
     header = 304 + len(HEADER.sensor_name)
+    ends = (header + np.cumsum([96 + stored for stored in pictures])).tolist()
     for size in (header, header + 50, ends[0] - 1, ends[0], ends[1] + 95, ends[2] + 96, ends[3]):
         path.write_bytes(data[:size])
         whole = sum(end <= size for end in ends)
@@ -131,6 +132,12 @@ def test_a_file_cut_off_anywhere_keeps_its_whole_frames(tmp_path, caplog):
     path.write_bytes(data[:-10])
     with SensFile(path) as sens:
         assert (len(sens), len(sens.imu), sens.truncated) == (4, 1, True)
+    path.write_bytes(data[: ends[1]].ljust(len(data), b"\0"))  # room taken by a download that never came
+    with SensFile(path) as sens:
+        assert (len(sens), sens.truncated) == (2, True)
+    path.write_bytes(data[: ends[3]] + COUNT.pack(2**50))
+    with SensFile(path) as sens:
+        assert (len(sens), len(sens.imu), sens.truncated) == (4, 0, True)
     for size in (0, 5, 30, header - 1):
         path.write_bytes(data[:size])
         with pytest.raises(ValueError, match="a.sens: "):
@@ -146,8 +153,14 @@ def test_a_file_cut_off_anywhere_keeps_its_whole_frames(tmp_path, caplog):
         (4, "<Q", 2**60, "the sensor's name has"),
         (287, "<i", 2, "OCCI"),
         (287, "<i", 9, "depth compression 9"),
-        (291, "<I", 2**31, "damaged: pictures of"),
-        (291, "<I", 0, "damaged: pictures of"),
+        (291, "<I", 2**31, "damaged: colour pictures of"),
+        (0, "<I", 0, "version 0 of the .sens format is not supported"),
+        (0, "<I", 1, "version 1 of the .sens format is not supported"),
+        (0, "<I", 5, "its version 5 is not supported"),
+        (283, "<i", 3, "colour compression 3"),
+        (291, "<I", 0, "damaged: colour pictures of 0x48 pixels"),
+        (299, "<I", 2**24, "damaged: depth pictures of 16777216x24 pixels"),
+        (311, "<Q", 2**62, "4611686018427387904 frames are announced"),
         (307, "<f", float("nan"), "depth_shift is nan"),
         (307, "<f", 0.0, "depth_shift is 0.0"),
     ],
@@ -162,18 +175,45 @@ def test_headers_that_cannot_be(tmp_path, at, format, value, says):
     assert str(path) in str(error.value)
 
 
-def test_a_count_and_sizes_that_lie_cost_nothing(tmp_path):
+@pytest.mark.parametrize("sizes", [(2**63, 2**63), (2**40, 10), (10, 2**40), (0, 0)])
+def test_sizes_that_lie_cost_nothing(tmp_path, sizes):
+    """The file has a hole of 2 TB (which takes no room), so that the pictures would be there."""
     path = tmp_path / "a.sens"
-    head = pack_header(HEADER, 2**62)
-    path.write_bytes(head + FRAME.pack(*np.eye(4).ravel(), 0, 0, 2**63, 2**63))
+    with path.open("wb") as file:
+        file.write(pack_header(HEADER, MOST_ITEMS) + np.array((np.eye(4), 0, 0, *sizes), FRAME).tobytes())
+        file.truncate(2**41)
     with SensFile(path) as sens:
-        assert (len(sens), sens.truncated, sens.announced_frames) == (0, True, 2**62)
+        assert (len(sens), sens.truncated, sens.announced_frames) == (0, True, MOST_ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("color_compression", "unknown"), ("depth_compression", "unknown")],
+)
+def test_unknown_compression_is_refused_by_name(tmp_path, field, value):
+    at, path = {"color_compression": 283, "depth_compression": 287}[field], write(tmp_path / "a.sens")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<i", data, at, -1)
+    path.write_bytes(data)
+    with SensFile(path) as sens:
+        assert getattr(sens, field) == value
+        with pytest.raises(ValueError, match=r"a\.sens: frame 2: the file does not say how .* is compressed"):
+            sens.geometry_frame(2)
+
+
+def test_cameras_that_cannot_be_name_the_file(tmp_path):
+    singular = np.zeros((4, 4), np.float32)
+    for field in ("intrinsic_color", "intrinsic_depth", "extrinsic_color", "extrinsic_depth"):
+        with SensFile(write(tmp_path / "a.sens", **{field: singular})) as sens:
+            with pytest.raises(ValueError, match=r"a\.sens: .*(intrinsics of|extrinsic_)"):
+                sens.geometry_frame(0)
 
 
 @pytest.mark.parametrize(
     ("stored", "says"),
     [
         (zlib.compress(bytes(50_000_000)), "1537 bytes of depth, 32x24 take 1536"),
+        (zlib.compress(bytes(1536))[:-8], "bytes of depth, 32x24 take 1536|incomplete"),
         (zlib.compress(bytes(100)), "100 bytes of depth"),
         (b"no zlib at all", "depth picture is damaged"),
         (b"", "0 bytes of depth"),
@@ -190,6 +230,7 @@ def test_depth_that_is_not_what_it_should_be(tmp_path, stored, says):
     ("stored", "says"),
     [
         (cv2.imencode(".jpg", np.zeros((48, 60, 3), np.uint8))[1].tobytes(), "is 60x48, the header says 64x48"),
+        (cv2.imencode(".png", np.zeros((9000, 9000, 3), np.uint8))[1].tobytes(), "is 9000x9000, the header says"),
         (b"\xff\xd8 no picture", "colour picture .* is damaged"),
         (b"", "colour picture .* is damaged"),
     ],
@@ -207,11 +248,12 @@ def test_poses_that_are_none(tmp_path):
     scaled[3, 3], sheared[3, 0], nan[0, 3] = 1, 0.5, np.nan
     no_rotation = np.eye(4)
     no_rotation[0, 0] = 0
+    mirror, stretched = np.diag([1.0, 1, -1, 1]), np.diag([2.0, 0.5, 1, 1])  # the second has determinant 1
     with SensWriter(tmp_path / "a.sens", HEADER) as writer:
-        for matrix in (pose(0), LOST, scaled, sheared, nan, no_rotation, np.zeros((4, 4))):
+        for matrix in (pose(0), LOST, scaled, sheared, nan, no_rotation, np.zeros((4, 4)), mirror, stretched):
             writer.add(color(0), depth(0), matrix)
     with SensFile(tmp_path / "a.sens") as sens:
-        assert sens.pose_valid().tolist() == [True] + 6 * [False]
+        assert sens.pose_valid().tolist() == [True] + 8 * [False]
 
 
 @pytest.mark.parametrize(
@@ -255,6 +297,35 @@ def test_scannets_own_scaling_is_the_same_view(tmp_path):
         np.testing.assert_array_equal(sens.frame(0).depth(), units.astype(np.float32) / 1000)
 
 
+def test_released_intrinsics_bring_each_depth_pixel_where_its_direction_is(tmp_path):
+    """Those of most released scans: depth's 577.87 is 1170.19 scaled to 640 columns, but 480 rows would make it 580.26, so
+    that the outer rows are a pixel apart. No pixel is lost or invented on the way.
+    """
+    k_color, k_depth = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    k_color[:2, :3] = [[1170.187988, 0, 647.75], [0, 1170.187988, 483.75]]
+    k_depth[:2, :3] = [[577.870605, 0, 319.5], [0, 577.870605, 239.5]]
+    units = np.repeat(np.arange(1, 481, dtype=np.uint16)[:, None], 640, axis=1)  # each pixel knows its row
+    with SensWriter(tmp_path / "a.sens", SensHeader((1296, 968), (640, 480), k_color, k_depth)) as writer:
+        writer.add(np.zeros((968, 1296, 3), np.uint8), units, pose(0))
+    with SensFile(tmp_path / "a.sens") as sens:
+        frame = sens.geometry_frame(0)
+    assert (frame.depth > 0).all()
+    camera = frame.depth_camera
+    tangent = (np.arange(480) - camera.cy) / camera.fy
+    row = np.round(frame.depth[:, 320] * 1000) - 1
+    assert np.abs((row - 239.5) / 577.870605 - tangent).max() <= 0.5 / 577.870605 + 1e-6
+    assert (row[0], row[240], row[479]) == (1, 240, 478)
+
+
+def test_depth_that_sees_less_than_colour_leaves_the_rest_empty(tmp_path):
+    narrow = intrinsics(90, DEPTH)  # three times as long as colour's at this size: every third pixel, in the middle third
+    with SensFile(write(tmp_path / "a.sens", intrinsic_depth=narrow)) as sens:
+        seen = sens.frame(1).depth()
+    expected = np.zeros_like(seen)
+    expected[8:16, 11:21] = depth(1)[1:24:3, 2:30:3] / 1000
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+
+
 def test_depth_of_a_camera_beside_is_moved_into_colours_view(tmp_path):
     """A wall at 2 m with a box at 1 m, seen 0.1 m to the left of colour: at fx 30 the wall moves by 1.5 pixels, the box
     by 3, and hides what is behind it.
@@ -279,6 +350,19 @@ def test_an_empty_depth_picture_is_no_error(tmp_path):
 
 
 # ---- writing ----
+def test_a_pictures_own_orientation_does_not_turn_it(tmp_path):
+    """A phone's JPEG may say "turn me"; depth, camera and pose are of the pixels as stored."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    Image.fromarray(color(3)).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    with SensWriter(tmp_path / "a.sens", HEADER) as writer:
+        writer.add((tmp_path / "turned.jpg").read_bytes(), depth(0), pose(0))
+    with SensFile(tmp_path / "a.sens") as sens:
+        assert np.abs(sens.frame(0).color().astype(int) - color(3)).max() <= 6
+
+
 def test_nothing_half_written_is_left(tmp_path):
     with pytest.raises(KeyboardInterrupt), SensWriter(tmp_path / "a.sens", HEADER) as writer:
         writer.add(color(0), depth(0), pose(0))
@@ -305,6 +389,8 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     for changes in ({"version": 2}, {"color_compression": "gif"}, {"depth_compression": "occi"}):
         with pytest.raises(ValueError):
             SensWriter(tmp_path / "a.sens", dataclasses.replace(HEADER, **changes))
+    with pytest.raises(ValueError, match="5000 bytes"):
+        SensWriter(tmp_path / "a.sens", dataclasses.replace(HEADER, sensor_name=5000 * "n"))
     with pytest.raises(ValueError, match="uint8"), SensWriter(tmp_path / "a.sens", HEADER) as writer:
         writer.add(color(0)[:10], depth(0), pose(0))
     with pytest.raises(ValueError, match="no IMU"), SensWriter(

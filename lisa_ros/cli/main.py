@@ -16,6 +16,7 @@ from lisa_ros.cli.errors import CommandError
 COMMANDS = {
     "segment": "answer queries about one picture: masks, overlays, clouds, result.json",
     "demo": "start the node and a camera replay, ask five questions, show what came back",
+    "scannet-demo": "make a ScanNet scene, bag it, replay it through the node, score the model, report",
     "eval": "score a model (synthetic: held-out scenes beside two baselines)",
     "bench": "measure the stages: encode, first and further query, chat, lift, node overhead",
     "info": "describe a checkpoint without loading it, and check its files",
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    command = importlib.import_module(f"lisa_ros.cli.{name}")
+    command = importlib.import_module(f"lisa_ros.cli.{name.replace('-', '_')}")
     try:
         return command.main(argv)
     except CommandError as error:

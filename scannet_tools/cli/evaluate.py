@@ -10,10 +10,13 @@ Several GPUs: accelerate launch --num_processes N -m scannet_tools evaluate ... 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scannet_tools.evaluation.part import Part
+    from scannet_tools.evaluation.run import Run
+    from scannet_tools.evaluation.settings import Settings
 
 TABLE = ("question", "frames", "gIoU", "cIoU", "refused", "vertex IoU", "precision", "recall", "Acc@0.25", "Acc@0.5")
 
@@ -51,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("mask", "chat"), default="mask")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes on this machine (default 1)")
     add_model_flags(parser)
+    through = parser.add_argument_group("a running node instead of a model here (its parameters say which model)")
+    through.add_argument(
+        "--bag", type=Path, metavar="BAG", help="ask about the frames of this bag of the scene, over ~/segment_image"
+    )
+    through.add_argument("--node", default="/lisa", metavar="NAME", help="full name of the node (default /lisa)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     part = Part.from_environment()
     if options.jobs == 1:
         return run_part(options)
+    if options.bag is not None:
+        raise ValueError("--bag asks one node, one frame after the other: leave --jobs out")
     if part.count > 1:
         raise ValueError("--jobs and accelerate launch (RANK, WORLD_SIZE) both start processes: use one of them")
     return run_in_processes(options.jobs, run_part, options)
@@ -72,12 +82,19 @@ def run(options: argparse.Namespace) -> int:
 
 def run_part(options: argparse.Namespace, *, node: str = "") -> int:
     """This process's scenes, and the report if it finds all scenes done. node: a section for the page, as HTML."""
-    from tqdm import tqdm
-
+    from scannet_tools.cli.evaluate_plan import node_plan, plan
     from scannet_tools.evaluation.part import Part
 
     part = Part.from_environment()
-    planned = plan(options, part)
+    if options.bag is None:
+        return _carry_out(plan(options, part), part, options, node=node)
+    with node_plan(options) as planned:
+        return _carry_out(planned, part, options, through=f"{options.node}, asked about the frames of {options.bag}")
+
+
+def _carry_out(planned: Run, part: Part, options: argparse.Namespace, *, node: str = "", through: str = "") -> int:
+    """Ask, and report. through: which node was asked, for the page."""
+    from tqdm import tqdm
 
     made = planned.ask(part, say=tqdm.write)
     rows = planned.rows()
@@ -86,72 +103,22 @@ def run_part(options: argparse.Namespace, *, node: str = "") -> int:
         return 0
     if made == 0 and part.rank != 0:  # nothing new: one of the processes is enough
         return 0
-    figures = planned.report(rows, about(options), node=node)
+    figures = planned.report(rows, about(planned.settings, options, through), node=node)
     print(scores_table(figures))
     print(f"\nopen {options.out / 'report.html'}   (all figures: {options.out / 'scores.json'})")
     return 1 if figures["failed"] else 0
 
 
-def plan(options: argparse.Namespace, part: Any) -> Any:
-    """The `Run` of these options, in this process.
-
-    Raises:
-        OSError, ValueError: there is no scene to ask about, or the questions or the model cannot be read.
-    """
-    from tqdm import tqdm
-
-    from lisa_ros.cli.checkpoint import digest, locate
-    from lisa_ros.cli.errors import CommandError
-    from lisa_ros.cli.local_device import local_device
-    from lisa_ros.cli.model import load_engine, load_options
-    from lisa_ros.engine.engine import choose_device
-    from scannet_tools.evaluation.engine_answers import EngineAnswers
-    from scannet_tools.evaluation.run import Run
-    from scannet_tools.evaluation.scene import scan_frames
-    from scannet_tools.evaluation.settings import Settings
-
-    given = _read_questions(options)
-    scenes = _scenes(options, given)
-    options.device = local_device(options.device, part.local_rank)
-    try:
-        checkpoint = digest(locate(options.model))
-    except CommandError as error:
-        raise ValueError(f"--model {error}") from error
-    settings = Settings(
-        model=str(options.model),
-        engine_digest=" ".join([checkpoint, *(f"{name}={value}" for name, value in load_options(options).items())]),
-        device=choose_device(options.device).type,
-        dtype=options.dtype,
-        mode=options.mode,
-        every=options.every,
-        max_frames=options.max,
-        truth=options.truth,
-        min_share=options.in_view / 100,
-    )
-
-    def open_answers() -> EngineAnswers:
-        try:
-            return EngineAnswers(load_engine(options), options.mode)
-        except CommandError as error:
-            raise ValueError(str(error)) from error
-
-    def frames_of(scene: Any) -> Iterable[Any]:
-        progress = partial(tqdm, desc=scene.name, unit="frame", position=part.rank, leave=False, disable=None)
-        return scan_frames(scene, settings, progress)
-
-    questions_of = partial(_questions_of, given=given, tsv=options.labels)
-    return Run(options.out, scenes, settings, questions_of, frames_of, digest, open_answers)
-
-
-def about(options: argparse.Namespace) -> dict[str, Any]:
+def about(settings: Settings, options: argparse.Namespace, through: str) -> dict[str, Any]:
     """Facts about the run for scores.json and the page."""
+    model = (
+        {"node": through} if through else {"model": settings.model, "device": settings.device, "dtype": settings.dtype}
+    )
     return {
-        "model": str(options.model),
-        "device": "cuda" if options.device.startswith("cuda") else options.device,
-        "dtype": options.dtype,
+        **model,
         "mode": options.mode,
         "truth": {"filt": "instance pictures (-filt)", "mesh": "annotated mesh, ray-cast"}[options.truth],
-        "frames asked": f"every {options.every}." if options.every > 1 else "all",
+        "frames asked": f"one of {options.every}" if options.every > 1 else "all",
         "at most per scene": options.max or "",
     }
 
@@ -190,59 +157,6 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"{name} is {value}: give {wanted}")
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out {options.out} is a file: give a folder")
-
-
-def _scenes(options: argparse.Namespace, given: dict[str, Any] | None) -> list[Any]:
-    """The annotated scenes to ask about; says how many are left out."""
-    from scannet_tools.scene import find_scenes
-
-    scenes = find_scenes(options.path)
-    if missing := sorted(set(options.scenes) - {scene.name for scene in scenes}):
-        raise ValueError(f"{options.path}: no scene {', '.join(missing)}; see --scenes")
-    if options.scenes:
-        scenes = [scene for scene in scenes if scene.name in options.scenes]
-    if given is not None:
-        scenes = [scene for scene in scenes if scene.name in given]
-    known = [scene for scene in scenes if scene.annotated]
-    if len(known) < len(scenes):
-        print(f"{len(scenes) - len(known)} scenes without annotation (test scans) are left out: there is no truth")
-    if not known:
-        raise ValueError(
-            f"{options.path}: no annotated scene to ask about"
-            + (f" in {options.questions}" if given is not None else "")
-        )
-    return known
-
-
-def _read_questions(options: argparse.Namespace) -> dict[str, list[Any]] | None:
-    """{scene: its questions} of --questions; None without."""
-    from scannet_tools.questions import read_questions
-
-    if options.questions is None:
-        return None
-    by_scene: dict[str, list[Any]] = {}
-    for question in read_questions(options.questions):
-        by_scene.setdefault(question.scene, []).append(question)
-    return by_scene
-
-
-def _questions_of(scene: Any, *, given: dict[str, list[Any]] | None, tsv: Path | None) -> Sequence[Any]:
-    """Given ones, the scene's own, or made ones."""
-    from scannet_tools.label_map import LabelMap, find_label_map
-    from scannet_tools.questions import make_questions, read_questions
-
-    if given is not None:
-        return given[scene.name]
-    own = scene.folder / "questions.jsonl"
-    if own.is_file():
-        return [question for question in read_questions(own) if question.scene == scene.name]
-    tsv = tsv or find_label_map(scene.folder)
-    if tsv is None:
-        raise ValueError(
-            f"{scene.folder}: scannetv2-labels.combined.tsv lies nowhere beside it; give it with --labels, or give "
-            "--questions"
-        )
-    return make_questions(scene.name, scene.mesh(), scene.annotation(), LabelMap.read(tsv), seed=0)
 
 
 def _percent(share: float | None) -> str:

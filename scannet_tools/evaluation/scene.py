@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from lisa_ros.evaluation.metrics import overlap
 from lisa_ros.evaluation.synthetic import pack_mask
 from lisa_ros.geometry import Frame
+from scannet_tools.bag.frames import read_frames, scene_of
 from scannet_tools.evaluation.engine_answers import FrameReplies, FrameReply
 from scannet_tools.evaluation.rows import FrameAnswer, KeptFrame, QuestionRow, SceneRow
 from scannet_tools.evaluation.settings import Settings
@@ -38,6 +41,27 @@ def scan_frames(
     with scene.open_sens() as sens:
         for number in progress(settings.frames(len(sens))):
             yield number, sens.geometry_frame(number)
+
+
+def bag_frames(
+    bag: Path, scene: Scene, settings: Settings, progress: Callable[[Iterable[Frame]], Iterable[Frame]] = iter
+) -> Iterator[tuple[int, Frame]]:
+    """(number in the scan's recording, frame) of a bag's frames, those that the settings choose.
+
+    Raises:
+        OSError, ValueError: the bag or the recording cannot be read, or the bag is of another scene.
+    """
+    with scene.open_sens() as sens:
+        numbers = {int(stamp): number for number, stamp in enumerate(sens.stamps_ns())}
+    if scene_of(bag) not in (scene.name, ""):
+        raise ValueError(f"{bag} is a bag of {scene_of(bag)}, not of {scene.name}")
+    end = settings.every * settings.max_frames or None
+    for frame in progress(islice(read_frames(bag), 0, end, settings.every)):
+        if frame.stamp_ns not in numbers:
+            raise ValueError(
+                f"{bag}: {scene.name} has no frame of {frame.stamp_ns} ns: it is a bag of another recording"
+            )
+        yield numbers[frame.stamp_ns], frame
 
 
 def ask_scene(

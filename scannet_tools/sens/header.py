@@ -41,7 +41,7 @@ class SensHeader:
 
     Matrices: float32 [4,4]. intrinsic_*: K in the upper left, pixel centres at integers. extrinsic_depth: depth camera
     to colour camera; the identity where depth was registered already (all released scans). sizes: (width, height).
-    depth_shift: units of depth in a metre. Compressions: names of COLOR_COMPRESSIONS, DEPTH_COMPRESSIONS.
+    depth_shift: units of depth in a metre, 1 to 1e6. Compressions: names of COLOR_COMPRESSIONS, DEPTH_COMPRESSIONS.
 
     Raises ValueError for what the format does not have, and for numbers that cannot be.
     """
@@ -64,8 +64,8 @@ class SensHeader:
         for what, (width, height) in (("colour", self.color_size), ("depth", self.depth_size)):
             if min(width, height) < 1 or width * height > _MOST_PIXELS:
                 raise ValueError(f"{what} pictures of {width}x{height} pixels")
-        if not (np.isfinite(self.depth_shift) and self.depth_shift > 0):
-            raise ValueError(f"depth_shift is {self.depth_shift}")
+        if not 1 <= self.depth_shift <= 1_000_000:  # kilometres to micrometres; NaN is neither
+            raise ValueError(f"depth_shift is {self.depth_shift}: it is how many units of depth are a metre")
         known = (COLOR_COMPRESSIONS, self.color_compression), (DEPTH_COMPRESSIONS, self.depth_compression)
         for names, compression in known:
             if compression not in names.values():

@@ -78,8 +78,8 @@ class SensFile:
 
     def pose_valid(self) -> np.ndarray:
         """bool [n]: the pose is finite, a rotation and a translation."""
-        poses = self.poses().astype(np.float64)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # infinities, and NaNs that signal
+            poses = self.poses().astype(np.float64)
             finite = np.isfinite(poses).all(axis=(1, 2)) & (poses[:, 0, 0] != 0)
             last = np.abs(poses[:, 3] - (0, 0, 0, 1)).max(axis=1, initial=0) < 1e-4
         turns = np.where((finite & last)[:, None, None], poses, np.eye(4))[:, :3, :3]

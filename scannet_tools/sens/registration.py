@@ -41,11 +41,10 @@ class Registration:
 
     def _taken(self, depth: np.ndarray) -> np.ndarray:
         """Cameras in one place: the depth pixel in the direction of each pixel, 0 where there is none."""
-        taken = np.zeros_like(depth)
         rows, columns = self._rows, self._columns
-        to_row = np.flatnonzero((rows >= 0) & (rows < depth.shape[0]))
-        to_column = np.flatnonzero((columns >= 0) & (columns < depth.shape[1]))
-        taken[np.ix_(to_row, to_column)] = depth[np.ix_(rows[to_row], columns[to_column])]
+        taken = depth.take(rows, axis=0, mode="clip").take(columns, axis=1, mode="clip")
+        taken[(rows < 0) | (rows >= depth.shape[0])] = 0
+        taken[:, (columns < 0) | (columns >= depth.shape[1])] = 0
         return taken
 
     def _moved(self, depth: np.ndarray) -> np.ndarray:

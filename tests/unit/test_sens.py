@@ -163,6 +163,7 @@ def test_a_file_cut_off_anywhere_keeps_its_whole_frames(tmp_path, caplog):
         (311, "<Q", 2**62, "4611686018427387904 frames are announced"),
         (307, "<f", float("nan"), "depth_shift is nan"),
         (307, "<f", 0.0, "depth_shift is 0.0"),
+        (307, "<f", 1e-38, "depth_shift is 9.99"),
     ],
 )
 def test_headers_that_cannot_be(tmp_path, at, format, value, says):

@@ -27,6 +27,8 @@ REPLAY = {  # argument = replay parameter: (type, default, description)
     "stamps": (str, "fresh", "fresh (time of publishing) or file (as recorded)"),
     "depth_encoding": (str, "16UC1", "16UC1 (millimetres) or 32FC1 (metres)"),
     "hold_frame": (int, "-1", "publish only this frame; -1 plays all"),
+    "clock": (float, "0.0", "of bags with stamps:=file: Hz of /clock; 0: none"),
+    "paused": (bool, "false", "begin paused; services lisa_replay/pause and lisa_replay/step"),
     "color_topic": (str, "", "the bag's colour topic; empty: found by its name"),
     "depth_topic": (str, "", "the bag's depth topic; empty: found by its name"),
     "camera_info_topic": (str, "", "the bag's camera_info topic of the colour camera; empty: found by its name"),

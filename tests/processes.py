@@ -17,7 +17,7 @@ def start():
     def start(command, *arguments, **parameters):
         options = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
         process = subprocess.Popen(
-            [sys.executable, *command, *arguments, "--ros-args", *options],
+            [sys.executable, *command, *arguments, *(["--ros-args", *options] if options else [])],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=dict(os.environ),
         )  # fmt: skip
         processes.append(process)

@@ -16,8 +16,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros.geometry import Camera
-from lisa_ros.sources.encoded_images import ConversionError, check_size, decode_color, decode_depth
 from lisa_ros.node.serialized_image import SerializedImage, read_image
+from lisa_ros.sources.encoded_images import ConversionError, check_size, decode_color, decode_depth
 
 MAX_PIXELS = 25_000_000
 """Images with more pixels are refused unless the caller allows them (parameter max_image_pixels)."""

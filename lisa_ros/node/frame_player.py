@@ -105,11 +105,23 @@ class FramePlayer:
             )
         self._held = frame
 
+    def pause(self, paused: bool) -> None:
+        """Stop, or go on."""
+        if paused:
+            self._timer.cancel()
+        else:
+            self._timer.reset()
+
+    def step(self) -> bool:
+        """Publish the next frame, then stay paused. False when all were published."""
+        self._timer.cancel()
+        return self._publish()
+
     def close(self) -> None:
         """Stop publishing."""
         self._node.destroy_timer(self._timer)
 
-    def _publish(self) -> None:
+    def _publish(self) -> bool:
         if self._held >= 0:
             frame = self._frames[self._held]
         else:
@@ -117,7 +129,7 @@ class FramePlayer:
                 if not self._loop:
                     self._timer.cancel()
                     self._node.get_logger().info("all frames published")
-                    return
+                    return False
                 self._next = 0
             frame = self._frames[self._next]
             self._next += 1
@@ -130,3 +142,4 @@ class FramePlayer:
             if message is not None:
                 message.header.stamp = stamp
                 publisher.publish(message)
+        return True

@@ -11,6 +11,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
 
 from lisa_ros.node.bag_player import BagPlayer
 from lisa_ros.node.frame_player import FramePlayer, read_source
@@ -27,7 +28,8 @@ class SourceError(ValueError):
 
 class ReplayNode(Node):
     """Publishes `color/image_raw`, `depth/image_raw` and `color/camera_info`, of a bag also in their compressed forms,
-    /tf and /tf_static. Raises SourceError.
+    /tf and /tf_static. Services: `~/pause` (SetBool: true stops, false goes on) and `~/step` (Trigger: one frame more,
+    then paused). Raises SourceError.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -51,6 +53,8 @@ class ReplayNode(Node):
         hold = self._declare(
             "hold_frame", -1, "Publish only this picture; -1 plays all.", -1, 1_000_000, read_only=False
         )
+        clock = self._declare("clock", 0.0, "Of bags: Hz of /clock, the time of recording; 0: none.", 0.0, 1000.0)
+        paused = self._declare("paused", False, "Begin paused; the services pause and step go on.")
         camera = {
             name: self._declare(f"{name}_topic", "", f"The bag's {name} topic; empty: found by its name.")
             for name in ("color", "depth", "camera_info")
@@ -64,8 +68,10 @@ class ReplayNode(Node):
         fresh = stamps == "fresh"
         try:
             if is_bag(source):
-                self._player = BagPlayer(self, source, camera, rate=rate or 1.0, loop=loop, fresh=fresh)
+                self._player = BagPlayer(self, source, camera, rate=rate or 1.0, loop=loop, fresh=fresh, clock=clock)
                 self._player.hold(hold)
+            elif clock:
+                raise ValueError("parameter clock is for bags; pictures have no time of recording: leave it at 0")
             else:
                 self._player = FramePlayer(
                     self,
@@ -78,6 +84,9 @@ class ReplayNode(Node):
                 )
         except (OSError, ValueError, ImportError) as error:
             raise SourceError(f'source "{source}" cannot be played: {error}') from error
+        self._player.pause(paused)
+        self.create_service(SetBool, "~/pause", self._on_pause)
+        self.create_service(Trigger, "~/step", self._on_step)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.get_logger().info(f"ready: {source}: {self._player.describe()}")
 
@@ -101,6 +110,16 @@ class ReplayNode(Node):
         elif low is not None:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         return self.declare_parameter(name, default, descriptor).value
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._player.pause(request.data)
+        response.success, response.message = True, "paused" if request.data else "playing"
+        return response
+
+    def _on_step(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._player.step()
+        response.message = "one frame was published" if response.success else "everything was published"
+        return response
 
     def _on_parameters(self, changed: Sequence[Parameter]) -> SetParametersResult:
         for parameter in changed:

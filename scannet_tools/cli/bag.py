@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import argparse
 
+from scannet_tools.frame_selection import add_selection
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("scene", metavar="SCENE_OR_SENS", help="a scene's folder, or a .sens file")
     parser.add_argument("--out", required=True, metavar="DIR", help="the bag's folder, to be made")
     parser.add_argument("--overwrite", action="store_true", help="replace the bag that is there")
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each Nth frame only")
-    parser.add_argument("--max", type=int, metavar="N", help="write at most so many frames")
+    add_selection(parser)
     parser.add_argument("--keep-lost", action="store_true", help="also write frames without a pose (no /tf for them)")
     parser.add_argument(
         "--depth", choices=("compressedDepth", "raw"), default="compressedDepth", help="PNG, or pixels as they are"

@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bags import COMPRESSED, IMAGE, START_NS, camera_messages, jpeg, red_box, write_bag
 
 from lisa_ros.node.conversions import serialized_stamp_ns, stamp_ns
-from lisa_ros.node.process import Spinning
-from lisa_ros.node.replay import ReplayNode, SourceError
+from lisa_ros.node.replay import SourceError
 
 FRAMES = 4
 DEPTH = "/camera/aligned_depth_to_color/image_raw"
@@ -61,24 +60,6 @@ class Camera:
 @pytest.fixture
 def camera(client):
     return Camera(client.node)
-
-
-@pytest.fixture
-def play():
-    """play(source, name=value, ...) -> ReplayNode that runs"""
-    running = []
-
-    def start(source, **parameters):
-        overrides = [Parameter(name, value=value) for name, value in {"source": str(source), **parameters}.items()]
-        node = ReplayNode(parameter_overrides=overrides)
-        running.append((node, Spinning(node)))
-        return node
-
-    yield start
-    for node, spinning in running:
-        spinning.stop()
-        node.close()
-        node.destroy_node()
 
 
 def recorded(topic: str) -> list[bytes]:

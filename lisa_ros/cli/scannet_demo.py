@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,16 +194,16 @@ def _replay(
             ros_process("lisa_replay", "lisa_ros.node.replay", replay, log=logs / "lisa_replay.log", env=env)
         )
         client = client_type()
-        _wait_for_answers(client, processes, say)
         judge = _Judge(scene)
-        heard = []
+        reply, heard = _wait_for_answers(client, processes, say), []
         for number, question in enumerate(_some(judge.questions, args.questions), start=1):
             say(f"question {number} of {args.questions}: {question.question}")
+            in_view = partial(judge.in_view_now, question, judge.frame_of(reply), time.monotonic())
+            client.spin_until(in_view, judge.seconds / REPLAY_RATE)
             reply = client.ask(question.question, seconds=ASK_SECONDS, alive=lambda: _running(processes))
             _must_run(processes, say)
             client.late_results(reply)
             heard.append(judge.judge(question, reply))
-            client.spin_until(lambda: False, judge.seconds / REPLAY_RATE / args.questions)  # along the whole walk
         return heard
     finally:
         say("stopping both")
@@ -213,8 +214,8 @@ def _replay(
         say.end()
 
 
-def _wait_for_answers(client: Client, processes: Sequence[Process], say: Progress) -> None:
-    """Until the node answers a question, which is not counted, about a frame whose place it knows."""
+def _wait_for_answers(client: Client, processes: Sequence[Process], say: Progress) -> Reply:
+    """The first answer, to a question that is not counted, about a frame whose place the node knows."""
     say("the node loads the model")
     end = time.monotonic() + READY_SECONDS
     reply = None
@@ -222,7 +223,7 @@ def _wait_for_answers(client: Client, processes: Sequence[Process], say: Progres
         if client.spin_until(client.ready, 0.25):
             reply = client.ask("anything at all", seconds=ASK_SECONDS, alive=lambda: _running(processes))
             if reply.status in ("FOUND", "NOT_FOUND"):
-                return
+                return reply
         _must_run(processes, say)
         say.tick()
         if time.monotonic() > end:
@@ -271,19 +272,16 @@ class _Judge:
         with scene.open_sens() as sens:
             self._stamps = sens.stamps_ns()
         self.seconds = (self._stamps[-1] - self._stamps[0]) / 1e9
+        self._pixels = [self._count(number) for number in range(len(self._stamps))]
         self._vertices, self._annotation = scene.mesh().vertices, scene.annotation()
 
     def judge(self, question: SceneQuestion, reply: Reply) -> Heard:
         from lisa_ros.evaluation.metrics import mask_iou
 
         heard = Heard(question.question, question.kind, reply)
-        if reply.mask is None:
+        heard.frame = self.frame_of(reply)
+        if reply.mask is None or heard.frame is None:
             return heard
-        stamp = reply.result.header.stamp
-        (matching,) = np.nonzero(self._stamps == stamp.sec * 1_000_000_000 + stamp.nanosec)
-        if len(matching) == 0:
-            return heard
-        heard.frame = int(matching[0])
         truth = np.isin(self._scene.instance_image(heard.frame), question.targets)
         heard.in_view = int(np.count_nonzero(truth))
         if heard.in_view:
@@ -291,6 +289,29 @@ class _Judge:
         if reply.points is not None and question.targets:
             heard.on_target = self._share_on(reply.points, self._annotation.vertices_of(question.targets))
         return heard
+
+    def frame_of(self, reply: Reply) -> int | None:
+        """Number of the frame that an answer is about; None without one, or when the scene has no such frame."""
+        if reply.result is None:
+            return None
+        stamp = reply.result.header.stamp
+        (matching,) = np.nonzero(self._stamps == stamp.sec * 1_000_000_000 + stamp.nanosec)
+        return int(matching[0]) if len(matching) else None
+
+    def in_view_now(self, question: SceneQuestion, frame: int | None, since: float) -> bool:
+        """Whether the replay probably shows the target, `frame` having been there at `since` (time.monotonic).
+
+        A question about what is not there can be asked anywhere.
+        """
+        if frame is None or not question.targets:
+            return True
+        pace = len(self._stamps) / self.seconds * REPLAY_RATE
+        now = int(frame + (time.monotonic() - since) * pace) % len(self._stamps)
+        return self._pixels[now][list(question.targets)].sum() > 0.01 * self._pixels[now].sum()
+
+    def _count(self, number: int) -> np.ndarray:
+        """int64 [65536], the pixels of each object id in a frame."""
+        return np.bincount(self._scene.instance_image(number).reshape(-1), minlength=1 << 16)
 
     def _share_on(self, points: np.ndarray, target: np.ndarray) -> float:
         """Share of points [n,3], in the mesh's frame, near a vertex of the target, bool [m]."""

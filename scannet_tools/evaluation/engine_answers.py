@@ -47,7 +47,7 @@ class EngineAnswers:
         seconds = {
             "encode": [together["encode"]],
             "ask": [asking],
-            "lift": [said.seconds["lift"] for said in perceptions],
+            "lift": [said.seconds["lift"] for said in perceptions if said.instances],
         }
         return FrameReplies([_reply(frame, said) for said in perceptions], seconds)
 

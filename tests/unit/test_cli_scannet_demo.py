@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -128,3 +129,14 @@ def test_the_whole_way_over_ros(tmp_path):
     assert figures["frames"] == 2 and figures["kinds"]["overall"]["giou"] == pytest.approx(1, abs=1e-4)
     page = (out / "report.html").read_text()
     assert "Through the node" in page and page.count("<img") > 4
+
+
+def test_a_question_waits_until_its_target_is_in_view(scene):
+    judge = _Judge(scene)
+    question = next(one for one in judge.questions if one.kind == "explicit")
+    absent = next(one for one in judge.questions if one.kind == "absent")
+    now = time.monotonic()
+    shown = [np.isin(scene.instance_image(number), question.targets).mean() > 0.01 for number in range(4)]
+    judge.seconds = float("inf")  # so slow that the replay stays where it was
+    assert [judge.in_view_now(question, number, now) for number in range(4)] == shown and any(shown)
+    assert judge.in_view_now(absent, 0, now) and judge.in_view_now(question, None, now)

@@ -267,6 +267,26 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_tried_again(scenes, tmp_pat
     assert scores(tmp_path / "out")["scenes"] == 2
 
 
+def test_a_scene_that_failed_is_tried_again_though_nothing_in_it_changed(written, tmp_path, oracle, monkeypatch):
+    def too_long(encoded, queries, **options):
+        raise ValueError("the prompt is too long")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(oracle, "ask", too_long)
+        assert evaluate(written, tmp_path / "out", "--max", 1) == 1
+    assert set(scores(tmp_path / "out")["failed"].values()) == {"the prompt is too long"}
+    assert evaluate(written, tmp_path / "out", "--max", 1) == 0
+    assert scores(tmp_path / "out")["scenes"] == 2
+
+
+def test_other_questions_of_a_file_ask_again(written, tmp_path, oracle):
+    first, second = questions_of(written)[:2]
+    for question in (first, second):
+        write_questions(tmp_path / "mine.jsonl", [question])
+        assert evaluate(written, tmp_path / "out", "--questions", tmp_path / "mine.jsonl", "--max", 1) == 0
+        assert [one["question"] for one in scores(tmp_path / "out")["questions"]] == [question.question]
+
+
 def test_questions_of_a_file_choose_the_scenes(written, tmp_path, oracle):
     file = tmp_path / "mine.jsonl"
     one = questions_of(written, "scene9003_00")[0]

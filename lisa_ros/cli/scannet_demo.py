@@ -97,7 +97,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Make a scene in ScanNet's formats, bag it, replay it through the node, score the model, report.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("scannet_demo_out"), help="folder for everything that is written"
+        "--out", type=Path, default=Path("demo_out/scannet"), help="folder for everything that is written"
     )
     parser.add_argument("--frames", type=int, default=300, help="of the scene (default 300)")
     parser.add_argument("--every", type=int, default=10, metavar="N", help="score every N-th frame (default 10)")

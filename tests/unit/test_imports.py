@@ -20,15 +20,20 @@ MAY_IMPORT = {
     "perception": {"geometry", "engine"},
     "overlay": {"geometry", "perception"},
     "node": {"geometry", "sources", "perception", "engine", "overlay", "scannet_tools"},
-    "training": {"geometry", "sources", "perception", "engine", "model", "scannet_tools"},
+    "datasets": {"geometry", "sources", "model", "scannet_tools"},
+    # `training` validates with `evaluation`'s scores
+    "training": {
+        *("geometry", "sources", "datasets", "perception", "engine", "model", "evaluation", "scannet_tools")
+    },
     # `evaluation` builds models of random weights and runs them the reference's way, for `lisa bench`
-    "evaluation": {"geometry", "sources", "perception", "engine", "model", "overlay", "scannet_tools"},
+    "evaluation": {"geometry", "sources", "datasets", "perception", "engine", "model", "overlay", "scannet_tools"},
     "scannet_tools": {"geometry", "sources", "scannet_tools.cli"},  # the latter: __main__.py
     "scannet_tools.evaluation": {"geometry", "perception", "evaluation", "scannet_tools"},
     # its verbs take the same --model, --device ... as `lisa`, and `replay` is a door to the node's
     "scannet_tools.cli": {"sources", "engine", "node", "cli", "scannet_tools", "scannet_tools.evaluation"},
     "cli": {
         *("geometry", "sources", "perception", "engine", "model", "overlay", "training", "evaluation"),
+        "datasets",
         *("scannet_tools", "scannet_tools.evaluation", "scannet_tools.cli"),
     },
 }
@@ -36,7 +41,7 @@ MAY_IMPORT = {
 # `evaluation` waits for the GPU before it stops a clock.
 CONFINED = {
     "torch": {"model", "engine", "training", "evaluation", "cli"},
-    "transformers": set(),  # LLaMA, CLIP and the tokenizer are our own (peft brings it along, for training)
+    "transformers": {"training"},  # rephrasing with any local causal LM; LLaMA, CLIP and the tokenizer are our own
     "bitsandbytes": {"model"},
     "peft": {"training"},
     "rclpy": {"node", "cli"},  # `lisa demo` and `lisa bench` ask a running node

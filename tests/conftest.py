@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-# Tests must neither hear nor disturb a robot on the network. `./run test` has set these; a plain `pytest` has not.
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 101 + 1))
+# Tests must neither hear nor disturb a robot on the network, nor the tests of another worker (pytest -n): each process of
+# pytest has a domain of its own, whatever `./run test` or a shell has set.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 101 + 1)
 # Small models on small machines: more threads than this only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 

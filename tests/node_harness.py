@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 90 + 10)
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "config" / "fastdds.xml"))
 
 import numpy as np

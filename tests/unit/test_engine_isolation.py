@@ -556,7 +556,7 @@ def test_shared_memory_has_no_name_that_could_be_left(engine):
     assert "/dev/shm/" not in Path(f"/proc/{engine.pid}/maps").read_text()
 
 
-def test_fifty_engines_leave_nothing_behind(make):
+def test_twenty_engines_leave_nothing_behind(make):
     def held():
         gc.collect()  # what earlier tests left to it
         files = sorted(os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
@@ -576,6 +576,6 @@ def test_fifty_engines_leave_nothing_behind(make):
 
     cycle(0)
     before = held()
-    for number in range(50):
+    for number in range(20):
         cycle(number)
     assert held() == before

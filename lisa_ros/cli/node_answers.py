@@ -18,7 +18,7 @@ from lisa_ros.geometry import Camera, Frame
 from lisa_ros.srv import SegmentImage
 from scannet_tools.evaluation.engine_answers import FrameReplies, FrameReply
 
-FOUND_NODE_SECONDS = 30.0
+FOUND_NODE_SECONDS = 10.0
 ANSWER_SECONDS = 300.0
 ANSWERED = ("FOUND", "NOT_FOUND", "NO_DEPTH")
 

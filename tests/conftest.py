@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,17 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 101 + 1)
 # Small models on small machines: more threads than this only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tables are as wide as the terminal; tests read them at one width.
+os.environ["COLUMNS"] = "120"
+
+
+@pytest.fixture(autouse=True)
+def environment_is_kept() -> Iterator[None]:
+    """Commands run in this process set variables (the demo: its own ROS domain): not for the tests that follow."""
+    kept = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,9 @@ deterministic.
 """
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from lisa_ros.evaluation.baselines import BestConstant, largest_object
 from lisa_ros.evaluation.metrics import Overlap, SegmentationScore, overlap
+from lisa_ros.evaluation.packed_mask import pack_mask, unpack_mask
 
 KINDS = ("explicit", "relational", "use")
 """Kinds of question that have a target, in the order of the table; "absent" is the fourth kind."""
@@ -40,7 +39,7 @@ class QuestionRow:
     largest: tuple[int, int]
     """The same for the largest-object baseline."""
     target: str
-    """The target mask, see :func:`pack_mask`."""
+    """The target mask, see `lisa_ros.evaluation.packed_mask`."""
 
 
 @dataclass
@@ -169,20 +168,6 @@ def _by_kind(questions: Sequence[QuestionRow], overlaps: Sequence[Overlap]) -> d
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def pack_mask(mask: np.ndarray) -> str:
-    """A bool mask [H,W] as a short text: "H,W:" and its zlib-packed bits in base64."""
-    bits = base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 6)).decode()
-    return f"{mask.shape[0]},{mask.shape[1]}:{bits}"
-
-
-def unpack_mask(text: str) -> np.ndarray:
-    """The mask that :func:`pack_mask` packed."""
-    shape, bits = text.split(":", 1)
-    height, width = (int(side) for side in shape.split(","))
-    packed = np.frombuffer(zlib.decompress(base64.b64decode(bits)), dtype=np.uint8)
-    return np.unpackbits(packed, count=height * width).astype(bool).reshape(height, width)
 
 
 def _scene_digest(frame: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lisa_ros.evaluation.synthetic import unpack_mask
+from lisa_ros.evaluation.packed_mask import unpack_mask
 from scannet_tools.evaluation import pictures
 from scannet_tools.evaluation.mesh_view import MeshView, viewpoint
 from scannet_tools.evaluation.rows import KeptFrame, QuestionRow, SceneRow

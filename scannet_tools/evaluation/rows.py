@@ -36,7 +36,7 @@ class FrameAnswer(NamedTuple):
 
 @dataclass
 class KeptFrame:
-    """A frame whose pictures the report may show: answer and target as lisa_ros.evaluation.synthetic.pack_mask writes
+    """A frame whose pictures the report may show: answer and target as lisa_ros.evaluation.packed_mask.pack_mask writes
     them.
     """
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lisa_ros.evaluation.metrics import overlap
-from lisa_ros.evaluation.synthetic import pack_mask
+from lisa_ros.evaluation.packed_mask import pack_mask
 from lisa_ros.geometry import Frame
 from scannet_tools.bag.frames import read_frames, scene_of
 from scannet_tools.evaluation.engine_answers import FrameReplies, FrameReply

@@ -9,7 +9,8 @@ from fakes import ColorEngine, boxes_frame
 
 from lisa_ros.evaluation.baselines import BestConstant, largest_object
 from lisa_ros.evaluation.metrics import SegmentationScore, overlap
-from lisa_ros.evaluation.synthetic import evaluate, pack_mask, unpack_mask
+from lisa_ros.evaluation.packed_mask import pack_mask, unpack_mask
+from lisa_ros.evaluation.synthetic import evaluate
 
 
 def test_figures_follow_from_what_the_engine_found():

@@ -15,7 +15,7 @@ from browser import BROWSER, look_at
 from scannet_oracle import SCENES, Oracle, everything, refuse, upper_half
 
 from lisa_ros.cli.local_device import local_device
-from lisa_ros.evaluation.synthetic import pack_mask
+from lisa_ros.evaluation.packed_mask import pack_mask
 from scannet_tools.cli import main
 from scannet_tools.evaluation.part import Part
 from scannet_tools.evaluation.rows import (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import BROWSER, look_at
 
-from lisa_ros.evaluation.synthetic import pack_mask
+from lisa_ros.evaluation.packed_mask import pack_mask
 from scannet_tools.evaluation import plots
 from scannet_tools.evaluation.cases import choose
 from scannet_tools.evaluation.mesh_view import MeshView, viewpoint

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lisa_ros.model.config import LanguageConfig
 
@@ -51,6 +52,15 @@ class KeyValueCache:
 
 
 class Llama(nn.Module):
+    """The language model.
+
+    Attributes:
+        recompute: in a backward pass, compute each layer's inside again instead of keeping it ("gradient
+            checkpointing"): memory of one layer instead of all, for a third more time.
+    """
+
+    recompute = False
+
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.language = config
@@ -101,7 +111,10 @@ class Llama(nn.Module):
         x = embeddings
         for index, layer in enumerate(self.layers):
             memory = None if cache is None else (cache.keys[index], cache.values[index])
-            x = layer(x, place, memory)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(layer, x, place, memory, use_reentrant=False)
+            else:
+                x = layer(x, place, memory)
         return self.norm(x)
 
 

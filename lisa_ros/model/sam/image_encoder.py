@@ -5,13 +5,20 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lisa_ros.model.sam.config import SamConfig
 from lisa_ros.model.sam.layers import LayerNorm2d
 
 
 class ImageEncoder(nn.Module):
-    """Picture [B,3,S,S] (normalised, zero padded) -> embedding [B,prompt_dim,S/patch,S/patch]."""
+    """Picture [B,3,S,S] (normalised, zero padded) -> embedding [B,prompt_dim,S/patch,S/patch].
+
+    Attributes:
+        recompute: in a backward pass, compute each block's inside again instead of keeping it.
+    """
+
+    recompute = False
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
@@ -31,7 +38,10 @@ class ImageEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed(image) + self.pos_embed
         for block in self.blocks:
-            x = block(x)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
         # the neck stays float32 in a float16 model: its 3x3 convolution overflows in half precision
         return self.neck(x.permute(0, 3, 1, 2).to(self.neck[0].weight.dtype)).to(x.dtype)
 

@@ -1,0 +1,126 @@
+"""What training changes: LoRA on the language model, token embeddings, lm_head, mask decoder, text_hidden_fcs (paper section 5.1).
+
+Everything else is frozen. What is trained becomes float32, whatever the precision of the rest: steps of 3e-4 are lost
+in bfloat16's eight bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+
+from lisa_ros.model.lisa import Lisa
+
+LANGUAGE_ADAPTER, SAM_ADAPTER = "default", "sam"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank updates of linear layers (Hu et al., 2021). ``targets``: names of layers, as inside a block."""
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+
+SAM_TARGETS = ("qkv",)
+"""What LoRA on SAM's encoder changes (paper Table 3, "SAM w/ LoRA")."""
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """Which parts a run trains. The defaults are the paper's.
+
+    Attributes:
+        lora: on the language model's attention; None trains none of it.
+        sam_lora: on SAM's image encoder.
+        image_encoder: SAM's image encoder whole, for a SAM that begins from nothing (Table 4).
+    """
+
+    lora: Lora | None = field(default_factory=Lora)
+    sam_lora: Lora | None = None
+    embeddings: bool = True
+    lm_head: bool = True
+    mask_decoder: bool = True
+    text_hidden_fcs: bool = True
+    image_encoder: bool = False
+
+
+PREFIXES = {
+    "embeddings": "model.embed_tokens.",
+    "lm_head": "lm_head.",
+    "mask_decoder": "model.visual_model.mask_decoder.",
+    "text_hidden_fcs": "model.text_hidden_fcs.",
+    "image_encoder": "model.visual_model.image_encoder.",
+}
+
+
+def make_trainable(lisa: Lisa, settings: Trainable, *, recompute: bool = False) -> dict[str, int]:
+    """Put adapters into a model, and mark what is trained.
+
+    Args:
+        recompute: gradient checkpointing in the language model, and in SAM's image encoder when that is trained.
+
+    Returns:
+        Part -> number of trained values, in order.
+
+    Raises:
+        ValueError: the LoRA targets name no layer.
+    """
+    if settings.lora:
+        _inject(lisa, settings.lora, LANGUAGE_ADAPTER, r"model\.layers\.\d+\.(self_attn|mlp)\.")
+    if settings.sam_lora:
+        _inject(lisa, settings.sam_lora, SAM_ADAPTER, r"model\.visual_model\.image_encoder\.blocks\.\d+\.(attn|mlp)\.")
+    counts: dict[str, int] = {}
+    for name, parameter in lisa.named_parameters():
+        part = _part(name, settings)
+        parameter.requires_grad_(part is not None)
+        if part is not None:
+            parameter.data = parameter.data.float()
+            counts[part] = counts.get(part, 0) + parameter.numel()
+        elif parameter.ndim == 1:
+            parameter.data = parameter.data.float()  # norms and biases: small, and RMSNorm wants its input's precision
+    lisa.model.recompute = recompute
+    lisa.sam.image_encoder.recompute = recompute and (settings.image_encoder or settings.sam_lora is not None)
+    order = ("lora", "sam_lora", *PREFIXES)
+    return {part: counts[part] for part in order if part in counts}
+
+
+def _inject(lisa: Lisa, lora: Lora, adapter: str, inside: str) -> None:
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=f"{inside}({'|'.join(lora.targets)})",
+        bias="none",
+    )
+    on_meta = lisa.lm_head.weight.is_meta
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two adapters are meant
+        inject_adapter_in_model(config, lisa, adapter_name=adapter, low_cpu_mem_usage=on_meta)
+
+
+def _part(name: str, settings: Trainable) -> str | None:
+    """The part a parameter belongs to when it is trained."""
+    if f".lora_A.{LANGUAGE_ADAPTER}." in name or f".lora_B.{LANGUAGE_ADAPTER}." in name:
+        return "lora"
+    if f".lora_A.{SAM_ADAPTER}." in name or f".lora_B.{SAM_ADAPTER}." in name:
+        return "sam_lora"
+    return next((part for part, prefix in PREFIXES.items() if name.startswith(prefix) and getattr(settings, part)), None)
+
+
+def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> parameter of what is trained."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def describe(lisa: Lisa, counts: dict[str, int]) -> str:
+    """The counts as lines of text, with the share of the whole model."""
+    total = sum(parameter.numel() for parameter in lisa.parameters())
+    trained = sum(counts.values())
+    lines = [f"  {part:<16}{count:>14,}" for part, count in counts.items()]
+    return "\n".join(["trained:", *lines, f"  {'together':<16}{trained:>14,} of {total:,} ({100 * trained / total:.1f} %)"])

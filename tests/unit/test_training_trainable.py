@@ -1,0 +1,61 @@
+"""What is trained: the paper's counts at full size, and nothing else."""
+
+import pytest
+import torch
+from tiny_model import tiny_lisa
+
+from lisa_ros.model.lisa import Lisa
+from lisa_ros.model.published import published_config
+from lisa_ros.training.trainable import SAM_TARGETS, Lora, Trainable, describe, make_trainable, trained_parameters
+
+
+@pytest.mark.parametrize(("size", "lora", "vocabulary"), [("7b", 4_194_304, 32004 * 4096), ("13b", 6_553_600, 32003 * 5120)])
+def test_counts_of_the_published_sizes(size, lora, vocabulary):
+    with torch.device("meta"):
+        lisa = Lisa(published_config(size))
+    counts = make_trainable(lisa, Trainable())
+    assert counts["lora"] == lora
+    assert counts["embeddings"] == counts["lm_head"] == vocabulary
+    assert counts["mask_decoder"] == 4_058_340
+    assert counts["text_hidden_fcs"] == {"7b": 17_830_144, "13b": 27_530_496}[size]
+    assert f"{lora:,}" in describe(lisa, counts)
+
+
+def test_towers_projector_and_prompt_encoder_are_frozen():
+    lisa = tiny_lisa()
+    counts = make_trainable(lisa, Trainable())
+    names = trained_parameters(lisa)
+    assert sum(counts.values()) == sum(p.numel() for p in names.values())
+    for frozen in ("vision_tower.", "model.mm_projector.", "image_encoder.", "prompt_encoder.", "base_layer."):
+        assert not any(frozen in name for name in names), frozen
+
+
+def test_trained_is_float32_and_frozen_keeps_its_precision():
+    lisa = tiny_lisa().bfloat16()
+    make_trainable(lisa, Trainable())
+    assert {p.dtype for p in trained_parameters(lisa).values()} == {torch.float32}
+    assert lisa.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
+
+
+def test_lora_begins_as_no_change_at_all():
+    lisa = tiny_lisa()
+    x = torch.randn(1, 5, lisa.config.language.hidden_size)
+    before = lisa.model(x)
+    make_trainable(lisa, Trainable())
+    assert torch.equal(lisa.eval().model(x), before)
+
+
+def test_sam_can_be_trained_by_lora_or_whole():
+    lisa = tiny_lisa()
+    counts = make_trainable(lisa, Trainable(lora=None, sam_lora=Lora(targets=SAM_TARGETS)))
+    assert "lora" not in counts and counts["sam_lora"] > 0
+    assert all("image_encoder.blocks" in name for name in trained_parameters(lisa) if "lora_" in name)
+    lisa = tiny_lisa()
+    counts = make_trainable(lisa, Trainable(image_encoder=True), recompute=True)
+    assert counts["image_encoder"] == sum(p.numel() for p in lisa.sam.image_encoder.parameters())
+    assert lisa.model.recompute and lisa.sam.image_encoder.recompute
+
+
+def test_a_target_that_is_no_layer_is_refused():
+    with pytest.raises(ValueError, match="query"):
+        make_trainable(tiny_lisa(), Trainable(lora=Lora(targets=("query",))))

@@ -342,7 +342,7 @@ def _score(args: argparse.Namespace, scene: Scene, heard: Sequence[Heard]) -> in
 
 def _section(heard: Sequence[Heard]) -> str:
     """The page's section about the node."""
-    from scannet_tools.evaluation.report import table
+    from lisa_ros.evaluation.page.markup import table
 
     rows = [["–" if cell is None else cell for cell in one.cells()] for one in heard]
     return (

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lisa_ros.evaluation.packed_mask import unpack_mask
-from scannet_tools.evaluation import pictures
+from lisa_ros.evaluation.page import pictures
+from scannet_tools.evaluation.mesh_colors import vertex_colors
 from scannet_tools.evaluation.mesh_view import MeshView, viewpoint
 from scannet_tools.evaluation.rows import KeptFrame, QuestionRow, SceneRow
 from scannet_tools.evaluation.summary import question_figures
@@ -87,6 +88,6 @@ def _pictures(
         if case.question.targets and wanted.any():
             around = wanted  # a wrong answer all over the room must not make the target a dot
         points = mesh.vertices[around] if around.any() else mesh.vertices
-        colors = pictures.vertex_colors(mesh.colors, predicted, wanted)
+        colors = vertex_colors(mesh.colors, predicted, wanted)
         shown.append(("mesh", view.picture(colors, viewpoint(points, camera_to_world[:3, 2]))))
     return shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from lisa_ros.evaluation.page import PAGE_CSS, plots
+from lisa_ros.evaluation.page.markup import count, escape, facts, figure, legend, score, table
 from scannet_tools.aside import written_aside
-from scannet_tools.evaluation import plots
 from scannet_tools.evaluation.cases import Case, add_pictures, choose
-from scannet_tools.evaluation.pictures import data_uri
 from scannet_tools.evaluation.rows import SceneRow
 from scannet_tools.evaluation.summary import in_view, iou, summarise
 
@@ -71,49 +70,25 @@ def page(
     good = [row for row in rows if not row.failure]
     percent = 100 * good[0].settings["min_share"] if good else 0.0
     return template.substitute(
-        title=f"Questions about {_count(figures['scenes'], 'scene')}",
-        lead=_text(_lead(figures)),
-        facts="".join(
-            f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
-            for name, value in _facts(figures, about).items()
-        ),
+        title=f"Questions about {count(figures['scenes'], 'scene')}",
+        lead=escape(_lead(figures)),
+        facts=facts(_facts(figures, about)),
         failed=_failed(figures["failed"]),
         kinds=_kinds(figures),
-        definitions=_text(DEFINITIONS.format(percent=percent)),
+        definitions=escape(DEFINITIONS.format(percent=percent)),
         refusals=_refusals(figures),
         node=node,
         plots="".join(plot.markup for plot in _plots(good, figures)),
         cases="".join(_group(name, cases[name]) for name in GROUPS if cases[name]),
         scenes=_scenes(figures),
-        css=(HERE / "report.css").read_text(encoding="utf-8"),
+        css=PAGE_CSS.read_text(encoding="utf-8"),
     )
-
-
-def table(
-    headers: Sequence[str], rows: Sequence[Sequence[object]], *, classes: Sequence[str] = (), text_columns: int = 1
-) -> str:
-    """An HTML table; the first cell of a row is its header. classes: of the rows. text_columns: columns of words, from
-    the left.
-    """
-    kinds = [' class="text"' if i < text_columns else "" for i in range(len(headers))]
-    head = "".join(f'<th scope="col"{kind}>{_text(header)}</th>' for header, kind in zip(headers, kinds))
-    body = []
-    for r, row in enumerate(rows):
-        cells = "".join(f"<td{kind}>{_text(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:]))
-        kind = f' class="{classes[r]}"' if r < len(classes) and classes[r] else ""
-        body.append(f'<tr{kind}><th scope="row" class="text">{_text(row[0])}</th>{cells}</tr>')
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-
-
-def score(value: float | None) -> str:
-    """A score for people."""
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _lead(figures: Mapping[str, Any]) -> str:
     overall, absent = figures["kinds"]["overall"], figures["absent"]
     asked = overall["questions"] + absent["questions"]
-    parts = [f"{_count(asked, 'question')} on {_count(figures['frames'], 'frame')}."]
+    parts = [f"{count(asked, 'question')} on {count(figures['frames'], 'frame')}."]
     if overall["in_view"]:
         parts.append(f"Masks of targets in view: gIoU {score(overall['giou'])}, cIoU {score(overall['ciou'])}.")
     if overall["seen"]:
@@ -124,18 +99,17 @@ def _lead(figures: Mapping[str, Any]) -> str:
 
 
 def _facts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {name: value for name, value in about.items() if value not in ("", None)}
-    for name in ("without_pose", "without_truth"):
-        if figures[name]:
-            facts[f"frames {name.replace('_', ' ')}, left out"] = figures[name]
-    return facts
+    left_out = {
+        f"frames {name.replace('_', ' ')}, left out": figures[name] or None for name in ("without_pose", "without_truth")
+    }
+    return {**about, **left_out}
 
 
 def _failed(failed: Mapping[str, str]) -> str:
     if not failed:
         return ""
-    items = "".join(f"<li>{_text(scene)}: {_text(reason)}</li>" for scene, reason in failed.items())
-    return f'<div class="failed"><strong>{_count(len(failed), "scene")} left out:</strong><ul>{items}</ul></div>'
+    items = "".join(f"<li>{escape(scene)}: {escape(reason)}</li>" for scene, reason in failed.items())
+    return f'<div class="failed"><strong>{count(len(failed), "scene")} left out:</strong><ul>{items}</ul></div>'
 
 
 def _kinds(figures: Mapping[str, Any]) -> str:
@@ -241,33 +215,26 @@ def _at_least(values: Sequence[float], thresholds: Sequence[float]) -> list[floa
 
 def _group(name: str, cases: Sequence[Case]) -> str:
     title, said = GROUPS[name]
-    legend = "".join(
-        f'<li><i class="{kind}"></i>{text}</li>'
-        for kind, text in (("right", "right"), ("missing", "missing"), ("wrong", "wrong"))
-    )
+    colors = legend({kind: kind for kind in ("right", "missing", "wrong")})
     return (
         f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2><p class="small">{said}</p>'
-        f'<ul class="legend">{legend}</ul>{"".join(_case(case) for case in cases)}</section>'
+        f"{colors}{''.join(_case(case) for case in cases)}</section>"
     )
 
 
 def _case(case: Case) -> str:
     figures, question = case.figures, case.question
     if question.targets:
-        frames = _count(figures["in_view"], "frame")
-        facts = f"mask IoU {case.kept.iou:.2f} here, gIoU {score(figures['giou'])} on {frames}, "
-        facts += f"vertex IoU {score(figures['vertex_iou'])}"
+        frames = count(figures["in_view"], "frame")
+        said = f"mask IoU {case.kept.iou:.2f} here, gIoU {score(figures['giou'])} on {frames}, "
+        said += f"vertex IoU {score(figures['vertex_iou'])}"
     else:
         alarms = sum(answer.found for answer in question.answers)
-        facts = f"answered on {alarms} of {_count(len(question.answers), 'frame')}"
-    views = "".join(
-        f'<figure><img src="{data_uri(image)}" width="{image.shape[1]}" height="{image.shape[0]}" '
-        f'alt="{_text(_described(name, case))}"><figcaption>{name}</figcaption></figure>'
-        for name, image in case.pictures
-    )
+        said = f"answered on {alarms} of {count(len(question.answers), 'frame')}"
+    views = "".join(figure(image, name, _described(name, case)) for name, image in case.pictures)
     return (
-        f'<article class="case"><h3>{_text(question.question)}</h3>'
-        f"<p>{_text(question.kind)}; {_text(case.row.scene)}, frame {case.kept.frame}; {_text(facts)}</p>"
+        f'<article class="case"><h3>{escape(question.question)}</h3>'
+        f"<p>{escape(question.kind)}; {escape(case.row.scene)}, frame {case.kept.frame}; {escape(said)}</p>"
         f'<div class="views">{views}</div></article>'
     )
 
@@ -306,16 +273,8 @@ def _scenes(figures: Mapping[str, Any]) -> str:
     )
     opened = " open" if len(rows) <= 20 else ""
     return (
-        f"<details{opened}><summary>{_count(len(rows), 'scene')}</summary>"
+        f"<details{opened}><summary>{count(len(rows), 'scene')}</summary>"
         '<div class="wide" tabindex="0" role="region" aria-label="Scenes">'
-        f"{made}</div></details><details><summary>{_count(len(figures['questions']), 'question')}</summary>"
+        f"{made}</div></details><details><summary>{count(len(figures['questions']), 'question')}</summary>"
         f'<div class="wide" tabindex="0" role="region" aria-label="Questions">{questions}</div></details>'
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

@@ -12,10 +12,11 @@ import pytest
 from browser import BROWSER, look_at
 
 from lisa_ros.evaluation.packed_mask import pack_mask
-from scannet_tools.evaluation import plots
+from lisa_ros.evaluation.page import plots
+from lisa_ros.evaluation.page.pictures import MISSING, RIGHT, WRONG, answer_picture, data_uri, shrink
 from scannet_tools.evaluation.cases import choose
+from scannet_tools.evaluation.mesh_colors import vertex_colors
 from scannet_tools.evaluation.mesh_view import MeshView, viewpoint
-from scannet_tools.evaluation.pictures import MISSING, RIGHT, WRONG, answer_picture, data_uri, shrink, vertex_colors
 from scannet_tools.evaluation.report import page
 from scannet_tools.evaluation.rows import FrameAnswer, KeptFrame, QuestionRow, SceneRow
 from scannet_tools.evaluation.summary import summarise

@@ -1,15 +1,16 @@
-"""The report's plots as inline SVG: no library, no script, readable in light and dark, by a screen reader and in print.
+"""Plots as inline SVG: no library, no script, readable in light and dark, by a screen reader and in print.
 
 Every plot has a title and a sentence that says what it shows; its numbers stand in a table below it. Colours are
-classes of report.css (`c0`, `c1`, ...), so that a page has one palette.
+classes of page.css (`c0`, `c1`, ...), so that a page has one palette.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from lisa_ros.evaluation.page.markup import escape, legend, score
 
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 44
@@ -44,7 +45,7 @@ def bars(title: str, said: str, groups: Sequence[str], series: Mapping[str, Sequ
             )
             if bar >= 24:
                 parts.append(_label(x + bar / 2, y - 4, f"{values[g]:.2f}", "middle", "value"))
-    rows = [[group, *(_number(values[g]) for values in series.values())] for g, group in enumerate(groups)]
+    rows = [[group, *(score(values[g]) for values in series.values())] for g, group in enumerate(groups)]
     return _plot(title, said, parts, series, ["", *series], rows)
 
 
@@ -108,20 +109,20 @@ def _plot(
     named = f'aria-labelledby="{name}-title {name}-said"'
     svg = (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {named}>'
-        f'<title id="{name}-title">{_text(title)}</title><desc id="{name}-said">{_text(said)}</desc>'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-said">{escape(said)}</desc>'
         f"{''.join(parts)}</svg>"
     )
-    legend = "".join(f'<li><i class="c{s}"></i>{_text(name)}</li>' for s, name in enumerate(series))
-    head = "".join(f'<th scope="col">{_text(header)}</th>' for header in headers)
+    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
     body = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(f"<td>{_text(c)}</td>" for c in row[1:])}</tr>'
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(c)}</td>" for c in row[1:])}</tr>'
         for row in rows
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return Plot(
         title,
-        f'<figure class="plot"><h3>{_text(title)}</h3><ul class="legend">{legend}</ul>{svg}'
-        f"<figcaption>{_text(said)}</figcaption>"
+        f'<figure class="plot"><h3>{escape(title)}</h3>'
+        f"{legend({f'c{s}': name for s, name in enumerate(series)})}{svg}"
+        f"<figcaption>{escape(said)}</figcaption>"
         f"<details><summary>numbers</summary>{table}</details></figure>",
     )
 
@@ -141,12 +142,4 @@ def _y(share: float) -> float:
 
 
 def _label(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_text(text)}</text>'
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -6,6 +6,6 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str]) -> int:
     """Hand all arguments on."""
-    from lisa_ros.training.run import main as run
+    from lisa_ros.training.mini.run import main as run
 
     return run(list(argv))

@@ -82,14 +82,14 @@ def take_inventory(directory: Path, vision_tower: Path | None = None, *, need_to
     data = read_config_json(directory / "config.json")
     headers = directory_headers(directory)
     shapes = {header.name: header.shape for header in headers}
-    tensors, stale, problems = _by_key(headers)
+    tensors, stale, problems = by_key(headers)
     holds_tower = any(key.startswith(TOWER) for key in tensors)
     tower = vision_tower
     if tower is None and not holds_tower and Path(named_tower(data) or "?").is_dir():
         tower = Path(named_tower(data))
     if tower is not None:
         own = stored_vision(data, shapes) if holds_tower else None
-        vision, parts = _open_tower(Path(tower), data, own, directory)
+        vision, parts = open_tower(Path(tower), data, own, directory)
         tensors = {key: header for key, header in tensors.items() if not key.startswith(TOWER)} | parts
     elif holds_tower:
         vision = None
@@ -161,7 +161,7 @@ def stored_name(key: str) -> str:
     return CLIP_PREFIX + key.removeprefix(TOWER) if key.startswith(TOWER) else key
 
 
-def _by_key(
+def by_key(
     headers: list[TensorHeader], from_tower: bool = False
 ) -> tuple[dict[str, TensorHeader], list[TensorHeader], list[str]]:
     """Headers by Lisa's own key, the unused ones, and which keys come twice."""
@@ -178,7 +178,7 @@ def _by_key(
     return tensors, stale, twice
 
 
-def _open_tower(
+def open_tower(
     tower: Path, data: dict[str, Any], own: VisionConfig | None, directory: Path
 ) -> tuple[VisionConfig, dict[str, TensorHeader]]:
     """Sizes and tensors of a CLIP directory, held against the checkpoint it shall serve.
@@ -187,7 +187,7 @@ def _open_tower(
         own: sizes of the tower that the checkpoint holds itself, if it does.
     """
     vision = read_vision_config(tower)
-    tensors, _, twice = _by_key(directory_headers(tower), from_tower=True)
+    tensors, _, twice = by_key(directory_headers(tower), from_tower=True)
     if twice:
         raise CheckpointError(f"{tower}: {'; '.join(twice)}")
     positions = tensors.get(f"{TOWER}embeddings.position_embedding.weight")

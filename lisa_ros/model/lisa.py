@@ -67,10 +67,16 @@ class LisaLanguageModel(Llama):
         super().__init__(config.language)
         width = config.language.hidden_size
         self.mm_projector = build_projector(config.projector, config.vision.hidden_size, width)
-        self.text_hidden_fcs = nn.ModuleList(
-            [nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.out_dim), nn.Dropout(0.0))]
-        )
+        self.text_hidden_fcs = text_hidden_fcs(config)
         self.visual_model = Sam(config.sam)
+
+
+def text_hidden_fcs(config: LisaConfig) -> nn.ModuleList:
+    """The head that makes SAM's prompt of a hidden state (gamma of paper section 4.1), with new weights."""
+    width = config.language.hidden_size
+    return nn.ModuleList(
+        [nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.out_dim), nn.Dropout(0.0))]
+    )
 
 
 def build_projector(kind: str, vision_width: int, language_width: int) -> nn.Module:

@@ -1,17 +1,26 @@
-"""Training recipes: YAML files under config/train, parsed and checked."""
+"""Recipes of the paper's training: YAML files under config/train, each of which may take another as its base.
+
+    base: lisa-7b.yaml              # everything from there, but for the keys below
+    name: without-ade20k
+    data: {groups: {semantic: {sets: [cocostuff, mapillary, paco_lvis, pascal_part]}}}
+
+Mappings are merged, everything else is replaced; ``null`` takes a group out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.training.adapter import trainable_from
+from lisa_ros.training.start import Start
+from lisa_ros.training.trainable import Trainable
 
-PARTS = ("vision", "language", "whole")
+PRECISIONS = ("bf16", "no")
 
 
 class RecipeError(ValueError):
@@ -19,85 +28,211 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stretch of training with its own learning rate.
+class Group:
+    """Data sets that are drawn with one rate, each of them as often as the others.
 
     Attributes:
-        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
-        lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
-        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
-            prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
-        names: objects a picture whose masks are asked for by name ("vision").
-        absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
-        dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
+        rate: against the rates of the other groups. sets: names that ``lisa_ros.datasets.opening`` knows.
+        settings: passed to every set of the group.
     """
 
-    name: str
-    images: int
-    batch: int
-    lr: float
-    questions: int = 8
+    rate: float
+    sets: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on.
+
+    Attributes:
+        root: folder of the data sets in their official layout, see docs/training.md.
+        classes_per_sample: questions a picture, at most, in the semantic and referring sets.
+        max_length: positions of a conversation with its picture.
+        exclude_heldout: leave out COCO pictures that refCOCO, refCOCO+ or refCOCOg evaluate on, as the paper does.
+        miniature: make so many synthetic pictures in the official layouts under the root when nothing is there.
+    """
+
+    groups: Mapping[str, Group]
+    root: str = "data"
+    classes_per_sample: int = 3
+    max_length: int = 512
+    exclude_heldout: bool = True
+    miniature: int = 0
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How it is trained. The defaults are the paper's and its code's.
+
+    Attributes:
+        warmup: updates until the full learning rate; it then falls in a line to 0 at the last update.
+        batch: pictures an update over all processes. micro_batch: pictures a process takes at once.
+        precision: "bf16" (frozen weights in bfloat16, computing under autocast) or "no" (float32).
+        workers: processes that read pictures, for each process that trains.
+        cache_features: folder in which the frozen towers' features of each picture are kept; null: compute them.
+    """
+
+    lr: float = 3.0e-4
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
     warmup: int = 100
-    decay: float = 0.3
-    part: str = "whole"
-    names: int = 0
-    absent_weight: float = 0.0
-    dense_weight: float = 0.0
-    align_weight: float = 0.0
-    place_weight: float = 0.0
-    presence_weight: float = 0.0
+    clip: float = 1.0
+    updates: int = 5000
+    batch: int = 160
+    micro_batch: int = 2
+    precision: str = "bf16"
+    gradient_checkpointing: bool = True
+    workers: int = 4
+    save_every: int = 100
+    cache_features: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
 
-    @property
-    def updates(self) -> int:
-        return max(1, self.images // self.batch)
+@dataclass(frozen=True)
+class Validation:
+    """gIoU decides which checkpoint is the best. limit: pictures, the first so many; null: all."""
 
-    def rate(self, update: int) -> float:
-        """Learning rate at an update, 0-based."""
-        rising = min(1.0, (update + 1) / max(1, self.warmup))
-        left = (self.updates - update) / max(1.0, self.decay * self.updates)
-        return self.lr * min(rising, left, 1.0)
+    set: str = "reasonseg"
+    split: str = "val"
+    every: int = 500
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run: model sizes, vocabulary, stages."""
+    """A run."""
 
     name: str
-    seed: int
-    vocabulary: int
-    model: dict[str, Any]
-    stages: tuple[Stage, ...]
-    weight_decay: float = 0.01
-    clip: float = 1.0
+    start: Start
+    data: Data
+    trainable: Trainable = field(default_factory=Trainable)
+    optimization: Optimization = field(default_factory=Optimization)
+    validation: Validation | None = field(default_factory=Validation)
+    seed: int = 0
 
-    def config(self, vocab_size: int) -> LisaConfig:
-        """The model's configuration. Raises RecipeError for unknown or missing keys."""
-        model = dict(self.model)
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as YAML and JSON have them."""
+        return _plain(asdict(self))
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        changes: "key.key=value" (YAML values), applied last.
+
+    Raises:
+        RecipeError: names the file and what is wrong in it.
+    """
+    data = _with_base(Path(path))
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {change}: write it as key=value, such as optimization.lr=1e-4")
         try:
-            language = LanguageConfig(vocab_size=vocab_size, **model.pop("language"))
-            vision = VisionConfig(**model.pop("vision"))
-            sam = model.pop("sam")
-            sam = SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
-            return LisaConfig(language=language, vision=vision, sam=sam, name=self.name, **model)
-        except (KeyError, TypeError) as error:
-            raise RecipeError(f"recipe {self.name}: model: {error}") from error
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Parse a recipe. Raises RecipeError naming the file and what is wrong in it."""
+            nested: Any = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {change}: the value is no YAML ({error})") from error
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        data = _merged(data, nested)
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error})") from error
-    try:
-        stages = tuple(Stage(**stage) for stage in data.pop("stages"))
-        unknown = set(data) - {field.name for field in fields(Recipe)}
-        if unknown:
-            raise TypeError(f"unknown keys {', '.join(sorted(unknown))}")
-        return Recipe(stages=stages, **data)
-    except (KeyError, TypeError, AttributeError) as error:
+        return _recipe(data)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys, with dots, in which two recipes of plain values differ."""
+    keys = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            keys += changed_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            keys.append(f"{prefix}{key}")
+    return keys
+
+
+def _with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys, see config/train/lisa-7b.yaml")
+    base = data.pop("base", None)
+    if base is None:
+        return data
+    other = path.parent / base
+    if other.resolve() in seen:
+        raise RecipeError(f"{path}: its base {base} has it as a base again")
+    return _merged(_with_base(other, (*seen, path.resolve())), data)
+
+
+def _merged(base: Any, change: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    merged = {**base, **{key: _merged(base.get(key), value) for key, value in change.items()}}
+    return merged
+
+
+def _recipe(data: dict[str, Any]) -> Recipe:
+    data = dict(data)
+    groups = {}
+    section = dict(data.pop("data", None) or {})
+    for name, group in dict(section.pop("groups", None) or {}).items():
+        if group is not None:
+            group = dict(group)
+            rate, sets = group.pop("rate"), group.pop("sets")
+            if not isinstance(sets, list) or not sets or not rate > 0:
+                raise ValueError(f"data.groups.{name}: give a rate above 0 and a list of sets")
+            groups[name] = Group(float(rate), tuple(sets), group)
+    if not groups:
+        raise ValueError("data.groups: at least one group of data sets is needed")
+    optimization = dict(data.pop("optimization", None) or {})
+    if "betas" in optimization:
+        optimization["betas"] = tuple(optimization["betas"])
+    start = dict(data.pop("start"))
+    # the head's starting point depends on which of the two ways it is: a base's other way goes
+    if start.get("lisa") is not None:
+        start["llava"] = start["sam"] = None
+    recipe = Recipe(
+        start=Start(**start),
+        data=Data(groups=groups, **section),
+        trainable=trainable_from(data.pop("trainable", None) or {}),
+        optimization=Optimization(**optimization),
+        validation=Validation(**(data.pop("validation") or {})) if data.get("validation", {}) is not None else _none(data),
+        **data,
+    )
+    _check(recipe)
+    return recipe
+
+
+def _none(data: dict[str, Any]) -> None:
+    data.pop("validation")
+
+
+def _check(recipe: Recipe) -> None:
+    how = recipe.optimization
+    for key in ("warmup", "updates", "batch", "micro_batch", "save_every"):
+        if not isinstance(getattr(how, key), int) or getattr(how, key) < (0 if key == "warmup" else 1):
+            raise ValueError(f"optimization.{key} is {getattr(how, key)!r}: a whole number is needed")
+    if not isinstance(how.lr, float | int):
+        raise ValueError(f"optimization.lr is {how.lr!r}, a text: YAML wants 3.0e-4")
+    if how.batch % how.micro_batch:
+        raise ValueError(f"optimization.batch {how.batch} is no multiple of micro_batch {how.micro_batch}")
+    if how.precision not in PRECISIONS:
+        raise ValueError(f"optimization.precision {how.precision!r}: choose from {', '.join(PRECISIONS)}")
+    if how.cache_features and (recipe.trainable.image_encoder or recipe.trainable.sam_lora):
+        raise ValueError("optimization.cache_features: SAM's encoder is trained, its features change with every update")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from lisa_ros.model.checkpoint import save_checkpoint
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.training.batch import collate
-from lisa_ros.training.objective import Objective, WarmUp
-from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.samples import SyntheticSamples
-from lisa_ros.training.vocabulary import write_tokenizer
+from lisa_ros.training.mini.batch import collate
+from lisa_ros.training.mini.objective import Objective, WarmUp
+from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
+from lisa_ros.training.mini.samples import SyntheticSamples
+from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
 
@@ -133,13 +133,13 @@ class Trainer:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lisa train", description="Train a LISA from a recipe; run again to continue.")
-    parser.add_argument("--config", type=Path, required=True, help="recipe, e.g. config/train/mini.yaml")
+    parser.add_argument("recipe", type=Path, help="e.g. config/train/mini.yaml")
     parser.add_argument("--data", type=Path, required=True, help="shards of python -m scannet_tools.synthetic.export")
     parser.add_argument("--out", type=Path, required=True, help="directory of the run")
     parser.add_argument("--save-every", type=int, default=100, help="updates between two saved states")
     options = parser.parse_args(argv)
     try:
-        recipe = read_recipe(options.config)
+        recipe = read_recipe(options.recipe)
         options.out.mkdir(parents=True, exist_ok=True)
         Trainer(recipe, options.data, options.out, options.save_every).run()
     except (RecipeError, FileNotFoundError, FloatingPointError) as error:

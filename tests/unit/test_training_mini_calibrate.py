@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lisa_ros.training.calibrate import best_threshold, write_threshold
+from lisa_ros.training.mini.calibrate import best_threshold, write_threshold
 
 
 def test_separable_probabilities_are_separated():

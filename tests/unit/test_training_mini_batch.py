@@ -10,11 +10,11 @@ from tiny_model import MODEL
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.training.batch import collate
-from lisa_ros.training.objective import Objective, WarmUp
-from lisa_ros.training.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.samples import distinct_objects, make_sample, mirrored
-from lisa_ros.training.vocabulary import write_tokenizer
+from lisa_ros.training.mini.batch import collate
+from lisa_ros.training.mini.objective import Objective, WarmUp
+from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
+from lisa_ros.training.mini.samples import distinct_objects, make_sample, mirrored
+from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.questions import Question

@@ -1,6 +1,6 @@
 """Choose min_target_probability: the probability of [SEG] below which mask mode answers "not found".
 
-    python -m lisa_ros.training.calibrate CHECKPOINT [--frames 100]
+    python -m lisa_ros.training.mini.calibrate CHECKPOINT [--frames 100]
 
 Asks the questions of held-out validation scenes (never the test split) and takes the threshold with the best mean of
 "absent targets refused" and "present targets kept". The checkpoint's config.json is rewritten atomically.
@@ -62,7 +62,7 @@ def write_threshold(checkpoint: Path, threshold: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lisa_ros.training.calibrate", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m lisa_ros.training.mini.calibrate", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="checkpoint directory; its config.json is changed")
     parser.add_argument("--frames", type=int, default=100, help="validation frames")
     options = parser.parse_args(argv)

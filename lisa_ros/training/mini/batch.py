@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import IMAGE_ID
-from lisa_ros.training.samples import Sample
+from lisa_ros.training.mini.samples import Sample
 
 
 @dataclass

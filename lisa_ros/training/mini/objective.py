@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_loss, bce_loss, dice_loss
-from lisa_ros.training.batch import Batch
-from lisa_ros.training.recipe import Stage
+from lisa_ros.training.mini.batch import Batch
+from lisa_ros.training.mini.recipe import Stage
 
 PLACES = 16  # cells a side, over SAM's square, of the grid on which a target's place is told
 

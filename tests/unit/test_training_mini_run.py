@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import load_file
 from tiny_model import MODEL
 
-from lisa_ros.training import run
+from lisa_ros.training.mini import run
 from scannet_tools.synthetic import export
 
 RECIPE = {
@@ -34,7 +34,7 @@ def data(tmp_path_factory):
 def train(data, out, recipe=RECIPE):
     config = out.parent / "recipe.yaml"
     config.write_text(yaml.safe_dump(recipe))
-    return run.main(["--config", str(config), "--data", str(data), "--out", str(out), "--save-every", "2"])
+    return run.main([str(config), "--data", str(data), "--out", str(out), "--save-every", "2"])
 
 
 class PowerCut(Exception):

@@ -1,0 +1,103 @@
+"""Training recipes: YAML files under config/train, parsed and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
+from lisa_ros.model.sam import SamConfig
+
+PARTS = ("vision", "language", "whole")
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with its own learning rate.
+
+    Attributes:
+        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
+        lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
+        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
+            prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
+        names: objects a picture whose masks are asked for by name ("vision").
+        absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
+        dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
+    """
+
+    name: str
+    images: int
+    batch: int
+    lr: float
+    questions: int = 8
+    warmup: int = 100
+    decay: float = 0.3
+    part: str = "whole"
+    names: int = 0
+    absent_weight: float = 0.0
+    dense_weight: float = 0.0
+    align_weight: float = 0.0
+    place_weight: float = 0.0
+    presence_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
+
+    @property
+    def updates(self) -> int:
+        return max(1, self.images // self.batch)
+
+    def rate(self, update: int) -> float:
+        """Learning rate at an update, 0-based."""
+        rising = min(1.0, (update + 1) / max(1, self.warmup))
+        left = (self.updates - update) / max(1.0, self.decay * self.updates)
+        return self.lr * min(rising, left, 1.0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run: model sizes, vocabulary, stages."""
+
+    name: str
+    seed: int
+    vocabulary: int
+    model: dict[str, Any]
+    stages: tuple[Stage, ...]
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+    def config(self, vocab_size: int) -> LisaConfig:
+        """The model's configuration. Raises RecipeError for unknown or missing keys."""
+        model = dict(self.model)
+        try:
+            language = LanguageConfig(vocab_size=vocab_size, **model.pop("language"))
+            vision = VisionConfig(**model.pop("vision"))
+            sam = model.pop("sam")
+            sam = SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
+            return LisaConfig(language=language, vision=vision, sam=sam, name=self.name, **model)
+        except (KeyError, TypeError) as error:
+            raise RecipeError(f"recipe {self.name}: model: {error}") from error
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Parse a recipe. Raises RecipeError naming the file and what is wrong in it."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error})") from error
+    try:
+        stages = tuple(Stage(**stage) for stage in data.pop("stages"))
+        unknown = set(data) - {field.name for field in fields(Recipe)}
+        if unknown:
+            raise TypeError(f"unknown keys {', '.join(sorted(unknown))}")
+        return Recipe(stages=stages, **data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{path}: {error}") from error

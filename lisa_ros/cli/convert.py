@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a checkpoint that --out holds already")
     args = parser.parse_args(argv)
     limit = parse_size(args.max_shard_size)
-    _refuse_occupied(args.out, args.force)
+    refuse_occupied(args.out, args.force)
 
     import torch
     from tqdm import tqdm
@@ -86,9 +86,14 @@ def parse_size(text: str) -> int:
     return size
 
 
-def _refuse_occupied(out: Path, force: bool) -> None:
+def refuse_occupied(out: Path, force: bool, mark: str = "config.json") -> None:
+    """Keep what a folder holds.
+
+    :param mark: the file that tells a folder of the kind that is written here; such a one may be replaced with ``force``.
+    :raises UsageError: it holds other things, or such a one without ``force``.
+    """
     if out.is_dir() and any(out.iterdir()):
-        if not (out / "config.json").is_file():
+        if not (out / mark).is_file():
             raise UsageError(f"--out {out} is a directory with other things in it; give a new one")
         if not force:
             raise UsageError(f"--out {out} holds a checkpoint; give --force to replace it, or another directory")

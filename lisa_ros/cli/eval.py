@@ -1,4 +1,7 @@
-"""`lisa eval`: scores. `lisa eval synthetic` asks about held-out synthetic scenes and prints two baselines beside the model."""
+"""`lisa eval`: scores. `lisa eval synthetic` asks about held-out synthetic scenes and prints two baselines beside the model;
+`lisa eval reasonseg` and `refcoco` are in `lisa_ros.cli.eval_sets`.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lisa_ros.cli import eval_sets
 from lisa_ros.cli.errors import CommandError, UsageError
 from lisa_ros.cli.model import add_model_flags, load_engine
 from lisa_ros.cli.table import render
@@ -16,8 +20,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the evaluation that the first argument names."""
     parser = argparse.ArgumentParser(prog="lisa eval", description="Score a model.")
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    eval_sets.add_parsers(kinds)
     _synthetic_parser(kinds)
-    return _synthetic(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    return args.run(args)
 
 
 def _synthetic_parser(kinds: argparse._SubParsersAction) -> None:
@@ -34,6 +40,7 @@ def _synthetic_parser(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the report here, finished frames to OUT's .rows.jsonl: a second call continues"
     )
+    parser.set_defaults(run=_synthetic)
 
 
 def _synthetic(args: argparse.Namespace) -> int:

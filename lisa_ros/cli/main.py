@@ -17,11 +17,12 @@ COMMANDS = {
     "segment": "answer queries about one picture: masks, overlays, clouds, result.json",
     "demo": "start the node and a camera replay, ask five questions, show what came back",
     "scannet-demo": "make a ScanNet scene, bag it, replay it through the node, score the model, report",
-    "eval": "score a model (synthetic: held-out scenes beside two baselines)",
+    "eval": "score a model: reasonseg and refcoco as in the paper, synthetic scenes beside two baselines",
     "bench": "measure the stages: encode, first and further query, chat, lift, node overhead",
     "info": "describe a checkpoint without loading it, and check its files",
     "convert": "write a checkpoint as sharded safetensors, with the CLIP tower in it if you like",
-    "train": "train a model (arguments of lisa_ros.training)",
+    "train": "train LISA by a recipe, on one device or many; go on where an earlier call stopped",
+    "merge": "make a checkpoint (or a small adapter) of a training run, with a model card",
 }
 
 

@@ -36,6 +36,7 @@ class Batch:
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
         masks: for each picture float32 [n_i,H,W], 0 and 1, at the picture's own size; together n.
         originals, resized: height and width of each picture, as it came and inside SAM's square.
+        keys: names of the pictures in a feature cache, if there is one.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class Batch:
     resized: list[tuple[int, int]]
     clip_features: Tensor | None = None
     sam_embedding: Tensor | None = None
+    keys: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

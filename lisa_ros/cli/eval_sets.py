@@ -56,7 +56,9 @@ def add_parsers(kinds: argparse._SubParsersAction) -> None:
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the data sets, laid out as LISA's")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="ROOT", help="folder of the data sets, laid out as LISA's"
+    )
     parser.add_argument(
         "--mode",
         choices=MODES,
@@ -143,7 +145,9 @@ def _wording(args: argparse.Namespace) -> str:
     return "lisa" if own.get("query_template", LisaConfig.query_template) == LisaConfig.query_template else "model"
 
 
-def _score(engine: Any, one: EvaluationSet, args: argparse.Namespace, settings: dict[str, Any], part: Part) -> Summary | None:
+def _score(
+    engine: Any, one: EvaluationSet, args: argparse.Namespace, settings: dict[str, Any], part: Part
+) -> Summary | None:
     """The figures of a split, None while other processes still work on it."""
     from tqdm import tqdm
 
@@ -175,7 +179,11 @@ def _score(engine: Any, one: EvaluationSet, args: argparse.Namespace, settings: 
 
 
 def _print(
-    args: argparse.Namespace, engine: Any, sets: Sequence[EvaluationSet], summaries: Sequence[Summary | None], part: Part
+    args: argparse.Namespace,
+    engine: Any,
+    sets: Sequence[EvaluationSet],
+    summaries: Sequence[Summary | None],
+    part: Part,
 ) -> None:
     from lisa_ros.evaluation.paper_rows import paper_table
     from lisa_ros.evaluation.report import by_kind
@@ -189,7 +197,9 @@ def _print(
             continue
         for kind, score in by_kind(summary).items():
             overall = kind == "overall"
-            refusals = [summary.no_target_accuracy, summary.target_accuracy] if overall and summary.no_target_n else [None] * 2
+            refusals = (
+                [summary.no_target_accuracy, summary.target_accuracy] if overall and summary.no_target_n else [None] * 2
+            )
             rows.append((name, kind, score.n, f"{score.giou:.4f}", f"{score.ciou:.4f}", *map(_share, refusals)))
         paper = paper_table(one.name, one.split)
         if paper and paper.note:

@@ -49,6 +49,10 @@ def truth(target: np.ndarray, protocol: str) -> np.ndarray:
 
 def check_choices(*, mode: str, protocol: str, wording: str) -> None:
     """Raises ValueError for a word that is not among the known ones."""
-    for name, value, known in (("mode", mode, MODES), ("protocol", protocol, PROTOCOLS), ("wording", wording, WORDINGS)):
+    for name, value, known in (
+        ("mode", mode, MODES),
+        ("protocol", protocol, PROTOCOLS),
+        ("wording", wording, WORDINGS),
+    ):
         if value not in known:
             raise ValueError(f'{name} is "{value}"; choose from {", ".join(known)}')

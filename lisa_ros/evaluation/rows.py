@@ -31,7 +31,7 @@ class AnswerRow:
     Attributes:
         text: as the data set has it. query: what the model was asked, before the checkpoint's own template if wording is
             "model". kind: the word its score is grouped by.
-        present: the truth has a target. found: the answer has at least one pixel.
+        target_pixels: of the truth, 0 where there is no target. found: the answer has at least one pixel.
         intersection, union: pixels of the answer with the truth, outside of what the protocol ignores.
         answer: the model's text. target_probability: its probability of [SEG].
         mask: the answer, bool [H,W] as `lisa_ros.evaluation.packed_mask.pack_mask` writes it; the union of all [SEG].
@@ -40,7 +40,7 @@ class AnswerRow:
     text: str
     query: str
     kind: str
-    present: bool
+    target_pixels: int
     found: bool
     intersection: int
     union: int

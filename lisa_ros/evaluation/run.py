@@ -56,13 +56,17 @@ def score_items(
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: at least one picture")
     if not len(evaluation_set):
-        raise DatasetError(f"{evaluation_set.name} {evaluation_set.split}: there is no picture in it; is it the right split?")
+        raise DatasetError(
+            f"{evaluation_set.name} {evaluation_set.split}: there is no picture in it; is it the right split?"
+        )
     rank, world = share
     count = min(limit or len(evaluation_set), len(evaluation_set))
     mine = range(rank, count, world)
     done: dict[int, ItemRow] = {}
     if rows_path is not None:
-        about = run_settings(engine, evaluation_set, mode=mode, protocol=protocol, wording=wording) | dict(settings or {})
+        about = run_settings(engine, evaluation_set, mode=mode, protocol=protocol, wording=wording) | dict(
+            settings or {}
+        )
         begin_file(own_file(rows_path, share), about)
         done = read_rows(rows_path, about)
     for index in progress([index for index in mine if index not in done]):
@@ -85,7 +89,7 @@ def run_settings(
         "min_target_probability": engine.min_target_probability,
         "set": evaluation_set.name,
         "split": evaluation_set.split,
-        "pictures": len(evaluation_set),
+        "pictures_in_set": len(evaluation_set),
         "mode": mode,
         "protocol": protocol,
         "wording": wording,
@@ -114,7 +118,7 @@ def ask_item(engine: Any, item: EvaluationItem, index: int, *, mode: str, protoc
                 text=text,
                 query=query,
                 kind=kind,
-                present=bool(((target != 0) & (target != IGNORE)).any()),
+                target_pixels=int(np.count_nonzero((target != 0) & (target != IGNORE))),
                 found=bool(mask.any()),
                 intersection=measured.intersection,
                 union=measured.union,

@@ -61,8 +61,8 @@ def summarise_rows(rows: Sequence[ItemRow]) -> Summary:
     if not answers:
         raise ValueError("no question was asked: there is nothing to summarise")
     overall = _score(answers)
-    present = [answer.found for answer in answers if answer.present]
-    absent = [not answer.found for answer in answers if not answer.present]
+    present = [answer.found for answer in answers if answer.target_pixels]
+    absent = [not answer.found for answer in answers if not answer.target_pixels]
     return Summary(
         overall.giou,
         overall.ciou,

@@ -155,13 +155,13 @@ def stop_before_4(indices):
         yield index
 
 
-@pytest.mark.parametrize("changed", ["mode", "protocol", "wording", "split", "pictures", "digest"])
+@pytest.mark.parametrize("changed", ["mode", "protocol", "wording", "split", "pictures_in_set", "digest"])
 def test_rows_of_another_run_are_refused_and_stay(tmp_path, changed):
     path = tmp_path / "rows.jsonl"
     score_items(ColorEngine(), ColorBoxes(2), rows_path=path, settings={"digest": "a"})
     before = path.read_bytes()
     options = {"mode": {"mode": "chat"}, "protocol": {"protocol": "plain"}, "wording": {"wording": "model"}}
-    other = {"split": ColorBoxes(2, "test"), "pictures": ColorBoxes(3)}.get(changed, ColorBoxes(2))
+    other = {"split": ColorBoxes(2, "test"), "pictures_in_set": ColorBoxes(3)}.get(changed, ColorBoxes(2))
     digest = "b" if changed == "digest" else "a"
     with pytest.raises(RowsError, match=f"rows of another run .{changed} was .*give another folder") as refused:
         score_items(ColorEngine(), other, rows_path=path, settings={"digest": digest}, **options.get(changed, {}))

@@ -63,28 +63,29 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=MODES,
         default="mask",
-        help='mask (default): the answer "[SEG]." is forced, as in the paper; chat: the model writes, all its [SEG] together '
-        "are the answer, none is an empty one",
+        help='mask (default): the answer "[SEG]." is forced, as in the paper; chat: the model writes, all its [SEG] '
+        "together are the answer, none is an empty one",
     )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
         default="lisa",
-        help="lisa (default): ignored regions count in no score; plain: as background, as in Seg-Zero and VisionReasoner",
+        help="lisa (default): ignored regions count in no score; plain: as background, as in Seg-Zero, VisionReasoner",
     )
     parser.add_argument(
         "--wording",
         choices=("auto", *WORDINGS),
         default="auto",
-        help="lisa: the published code's questions; model: the bare text in the checkpoint's own template; auto (default): "
-        "model for checkpoints with a template of their own, such as lisa-mini, else lisa",
+        help="lisa: the published code's questions; model: the bare text in the checkpoint's own template; auto "
+        "(default): model for checkpoints with a template of their own, such as lisa-mini, else lisa",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures of each split")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="write DIR/SET-SPLIT/ with report.html, scores.json, samples.json and the finished rows: a second call continues",
+        help="write DIR/SET-SPLIT/ with report.html, scores.json, samples.json and the finished rows: a second call "
+        "continues",
     )
     parser.set_defaults(run=run)
 

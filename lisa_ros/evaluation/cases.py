@@ -37,8 +37,8 @@ class Case:
 def choose(rows: Sequence[ItemRow]) -> dict[str, list[Case]]:
     """{"worst", "best", "false_alarms": cases}, each with at most `SHOWN`.
 
-    Best and worst go by IoU, among equal ones by the larger target; an answer is in one of them at most. False alarms are
-    answers to questions without a target, those with most pixels first.
+    Best and worst go by IoU, among equal ones by the larger target; an answer is in one of them at most. False alarms
+    are answers to questions without a target, those with most pixels first.
     """
     cases = [Case(row, number) for row in rows for number in range(len(row.answers))]
     present = [case for case in cases if case.answer.target_pixels]

@@ -59,6 +59,20 @@ _TABLE_2_COLUMNS = (
 )
 
 
+PICTURES = {
+    ("reasonseg", "val"): 200,
+    ("reasonseg", "test"): 779,
+    **{
+        (name, split): n
+        for name in ("refcoco", "refcoco+")
+        for split, n in (("val", 1500), ("testA", 750), ("testB", 750))
+    },
+    ("refcocog", "val"): 1300,
+    ("refcocog", "test"): 2600,
+}
+"""How many pictures the official splits have (refCOCOg: the umd split)."""
+
+
 @dataclass(frozen=True)
 class PaperTable:
     """The part of one of the paper's tables that belongs to one split of one set.
@@ -66,12 +80,14 @@ class PaperTable:
     Attributes:
         name: "Table 1". columns: (kind of question, "giou" or "ciou") of each figure.
         rows: (method, a figure for each column, in percent, None where the paper has none).
+        pictures: how many the official split has.
         note: what a reader must know before comparing; "" when there is nothing.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    pictures: int
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,9 +103,11 @@ class PaperTable:
 def paper_table(name: str, split: str) -> PaperTable | None:
     """What the paper reports about a split of a set; None when it reports nothing."""
     if name == "reasonseg" and split in _TABLE_1_SPLITS:
-        return _part("Table 1", _TABLE_1, _reasonseg_columns(split), CONTAMINATED if split == "val" else "")
+        note = CONTAMINATED if split == "val" else ""
+        return _part("Table 1", _TABLE_1, _reasonseg_columns(split), PICTURES[name, split], note)
     if (name, split) in _TABLE_2_COLUMNS:
-        return _part("Table 2", _TABLE_2, {("overall", "ciou"): _TABLE_2_COLUMNS.index((name, split))})
+        column = {("overall", "ciou"): _TABLE_2_COLUMNS.index((name, split))}
+        return _part("Table 2", _TABLE_2, column, PICTURES[name, split])
     return None
 
 
@@ -101,7 +119,7 @@ def _reasonseg_columns(split: str) -> dict[tuple[str, str], int]:
     }
 
 
-def _part(name: str, text: str, columns: Mapping[tuple[str, str], int], note: str = "") -> PaperTable:
+def _part(name: str, text: str, columns: Mapping[tuple[str, str], int], pictures: int, note: str = "") -> PaperTable:
     rows = []
     for line in text.strip().splitlines():
         words = line.split()
@@ -109,4 +127,4 @@ def _part(name: str, text: str, columns: Mapping[tuple[str, str], int], note: st
         chosen = tuple(figures[column] for column in columns.values())
         if any(figure is not None for figure in chosen):
             rows.append((" ".join(words[:-_FIGURES]), chosen))
-    return PaperTable(name, tuple(columns), tuple(rows), note)
+    return PaperTable(name, tuple(columns), tuple(rows), pictures, note)

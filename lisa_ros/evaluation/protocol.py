@@ -2,8 +2,8 @@
 
 Two protocols:
 
-- "lisa": the published LISA code's (``train_ds.py: validate``, ``utils/dataset.py: ValDataset``). Pixels of the target that
-  are 255 belong to no score.
+- "lisa": the published LISA code's (``train_ds.py: validate``, ``utils/dataset.py: ValDataset``). Pixels of the target
+  that are 255 belong to no score.
 - "plain": other papers' (Seg-Zero, VisionReasoner: intersection and union of two plain masks). There are no ignored
   regions: what LISA's protocol ignores counts as background. Scores of the two must not be compared.
 
@@ -34,7 +34,7 @@ STATED = {
 def question(text: str, *, sentence: bool) -> str:
     """The user's turn of LISA's validation. A sentence stands for itself, a phrase ("the red cup") is put into one.
 
-    The published code has one space more in front. Its tokenizer drops it, and so does ours: the token ids are the same.
+    The published code has one space more in front. Its tokenizer drops it, and so does ours: the ids are the same.
     """
     text = text.strip()
     if not sentence:
@@ -43,7 +43,7 @@ def question(text: str, *, sentence: bool) -> str:
 
 
 def truth(target: np.ndarray, protocol: str) -> np.ndarray:
-    """The target as the protocol sees it. target: uint8 [H,W], 0, 1 = target, 255 = ignored; returned in the same form."""
+    """The target as the protocol sees it. target: uint8 [H,W], 0, 1 = target, 255 = ignored; returned as such."""
     return np.where(target == IGNORE, 0, target).astype(np.uint8) if protocol == "plain" else target
 
 

@@ -1,5 +1,5 @@
-"""What an evaluation leaves in its folder: scores.json, samples.json, and report.html, a page that needs neither network
-nor neighbours.
+"""What an evaluation leaves in its folder: scores.json, samples.json, and report.html, a page that needs neither
+network nor neighbours.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ GROUPS = {
 }
 COLORS = {"right": "right", "missing": "missing", "wrong": "wrong", "ignored": "ignored: in no score"}
 DEFINITIONS = (
-    "gIoU: mean IoU over questions. cIoU: summed intersections over summed unions. Both as the published LISA code computes "
-    "them; an empty answer to a question without a target scores 1, and an empty answer to any other scores 0."
+    "gIoU: mean IoU over questions. cIoU: summed intersections over summed unions. Both as the published LISA code "
+    "computes them; an empty answer to a question without a target scores 1, and an empty answer to any other scores 0."
 )
 SIZES = (0.0, 0.01, 0.05, 0.1, 0.25, 1.01)
 """Bounds of the groups of targets by their share of the picture."""
@@ -79,7 +79,10 @@ def page(
             f"{count(summary.n, 'question')} about {count(summary.pictures, 'picture')}: "
             f"gIoU {score(summary.giou)}, cIoU {score(summary.ciou)}. {STATED[about['protocol']]}."
         ),
-        facts=facts({**about, "seconds per picture": f"{summary.seconds:.2f}"}),
+        facts=facts(
+            {name.replace("_", " "): value for name, value in about.items()}
+            | {"seconds per picture": f"{summary.seconds:.2f}"}
+        ),
         kinds=_kinds(summary),
         definitions=escape(DEFINITIONS),
         refusals=_refusals(summary),
@@ -91,8 +94,9 @@ def page(
 
 
 def by_kind(summary: Summary) -> dict[str, Score]:
-    """The kinds' scores, and "overall" as the last."""
-    return {**summary.by_kind, "overall": Score(summary.giou, summary.ciou, summary.n)}
+    """The kinds' scores where there are several, and "overall" as the last."""
+    kinds = summary.by_kind if len(summary.by_kind) > 1 else {}
+    return {**kinds, "overall": Score(summary.giou, summary.ciou, summary.n)}
 
 
 def _write(path: Path, text: str) -> None:
@@ -111,7 +115,8 @@ def _sample(row: ItemRow) -> dict[str, Any]:
 def _kinds(summary: Summary) -> str:
     scores = by_kind(summary)
     rows = [(kind, one.n, score(one.giou), score(one.ciou)) for kind, one in scores.items()]
-    return table(("kind", "questions", "gIoU", "cIoU"), rows, classes=[*[""] * len(summary.by_kind), "overall"])
+    classes = ["overall" if kind == "overall" else "" for kind in scores]
+    return table(("kind", "questions", "gIoU", "cIoU"), rows, classes=classes)
 
 
 def _refusals(summary: Summary) -> str:
@@ -135,7 +140,7 @@ def _paper(paper: PaperTable, summary: Summary, about: Mapping[str, Any]) -> str
     headers = ("method", *(f"{kind} {named[name]}" for kind, name in paper.columns))
     said = (
         f"The first row was measured here. All others are the paper's figures, in percent ({SOURCE}, {paper.name}); "
-        f"nobody measured them here. {' '.join([paper.note, *_differences(about, summary)])}"
+        f"nobody measured them here. {' '.join([paper.note, *_differences(paper, about, summary)])}"
     )
     return (
         '<section aria-labelledby="paper"><h2 id="paper">Beside the paper</h2>'
@@ -144,7 +149,7 @@ def _paper(paper: PaperTable, summary: Summary, about: Mapping[str, Any]) -> str
     )
 
 
-def _differences(about: Mapping[str, Any], summary: Summary) -> list[str]:
+def _differences(paper: PaperTable, about: Mapping[str, Any], summary: Summary) -> list[str]:
     """Why our row may not be compared with the paper's."""
     said = []
     if about["protocol"] != "lisa":
@@ -153,6 +158,11 @@ def _differences(about: Mapping[str, Any], summary: Summary) -> list[str]:
         said.append("The paper's figures are of forced answers (mask mode), ours of written ones.")
     if about["wording"] != "lisa":
         said.append("The paper's questions are worded otherwise than ours.")
+    if about["pictures_in_set"] != paper.pictures:
+        said.append(
+            f"The split of the paper has {count(paper.pictures, 'picture')}, the one in this folder "
+            f"{about['pictures_in_set']:,}: it is not the same one, and the figures must not be compared."
+        )
     if summary.pictures < about["pictures_in_set"]:
         said.append(f"Ours are of {summary.pictures} of the {count(about['pictures_in_set'], 'picture')} only.")
     return said
@@ -214,6 +224,8 @@ def _case(case: Case, mode: str) -> str:
     said = [answer.kind, case.row.name]
     said.append(f"IoU {iou(answer):.3f}" if answer.target_pixels else f"{count(answer.union, 'pixel')} answered")
     said.append(f"p([SEG]) {answer.target_probability:.3f}")
+    if not answer.found:
+        said.append("the answer is empty")
     if mode == "chat":
         said.append(f"the model said: {answer.answer or 'nothing'}")
     views = "".join(

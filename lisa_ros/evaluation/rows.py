@@ -29,8 +29,8 @@ class AnswerRow:
     """One question and how it was answered.
 
     Attributes:
-        text: as the data set has it. query: what the model was asked, before the checkpoint's own template if wording is
-            "model". kind: the word its score is grouped by.
+        text: as the data set has it. query: what the model was asked, before the checkpoint's own template if the
+            wording is "model". kind: the word its score is grouped by.
         target_pixels: of the truth, 0 where there is no target. found: the answer has at least one pixel.
         intersection, union: pixels of the answer with the truth, outside of what the protocol ignores.
         answer: the model's text. target_probability: its probability of [SEG].

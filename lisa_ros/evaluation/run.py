@@ -1,6 +1,6 @@
 """Asks an engine every question of an evaluation set and measures the answers: the whole of an evaluation on one page.
 
-    a picture is encoded once -> all its questions are asked in one batch -> the union of an answer's masks meets the truth
+    a picture is encoded once -> all its questions are asked in one batch -> an answer's masks together meet the truth
 
 Several processes share a set without a word between them: each picture belongs to exactly one of them.
 """
@@ -38,13 +38,13 @@ def score_items(
 
     Args:
         engine: a `lisa_ros.engine.Engine` (anything with `encode` and `ask`).
-        mode: "mask": the answer "[SEG]." is forced, as in the paper. "chat": the model writes; the union of all its [SEG]
-            is the answer, without one it is empty.
+        mode: "mask": the answer "[SEG]." is forced, as in the paper. "chat": the model writes; the union of all its
+            [SEG] is the answer, without one it is empty.
         protocol, wording: see `lisa_ros.evaluation.protocol`.
         limit: only the first so many pictures of the set.
         share: (rank, world) of this process. Rows of other processes are not returned.
-        rows_path: finished rows are appended to a file here (see `rows.own_file`), and those of an earlier call with the
-            same settings are not made again.
+        rows_path: finished rows are appended to a file here (see `rows.own_file`), and those of an earlier call with
+            the same settings are not made again.
         settings: what the rows depend on besides the arguments, such as a digest of the weights; JSON values.
         progress: wraps the indices that are left to do, e.g. `tqdm.tqdm`.
 
@@ -137,9 +137,11 @@ def _check(item: EvaluationItem) -> None:
     if item.targets.shape != wanted:
         raise DatasetError(
             f"{item.name}: the truth is {list(item.targets.shape)}, but {asked} questions about a picture of "
-            f"{item.image.shape[0]} x {item.image.shape[1]} need {list(wanted)}: picture and annotation do not belong together"
+            f"{item.image.shape[0]} x {item.image.shape[1]} need {list(wanted)}: picture and annotation do not belong "
+            "together"
         )
     if not len(item.sentences) == len(item.kinds) == asked:
         raise DatasetError(
-            f"{item.name}: {asked} questions, but {len(item.sentences)} times sentence-or-not and {len(item.kinds)} kinds"
+            f"{item.name}: {asked} questions, but {len(item.sentences)} times sentence-or-not and "
+            f"{len(item.kinds)} kinds"
         )

@@ -29,7 +29,7 @@ class Summary:
     """The figures of a run.
 
     Attributes:
-        giou, ciou, n: over all questions. by_kind: {kind: Score}, kinds by name.
+        giou, ciou, n: over all questions. by_kind: {kind: Score}, "short" first, then by name.
         no_target_accuracy: N-acc, None without such questions; no_target_n: how many there are.
         target_accuracy: T-acc, None when no question has a target.
         pictures: how many. seconds: mean of a picture with all its questions.
@@ -67,7 +67,7 @@ def summarise_rows(rows: Sequence[ItemRow]) -> Summary:
         overall.giou,
         overall.ciou,
         overall.n,
-        {kind: _score([a for a in answers if a.kind == kind]) for kind in sorted({a.kind for a in answers})},
+        {kind: _score([a for a in answers if a.kind == kind]) for kind in _kinds(answers)},
         no_target_accuracy=sum(absent) / len(absent) if absent else None,
         no_target_n=len(absent),
         target_accuracy=sum(present) / len(present) if present else None,
@@ -79,6 +79,11 @@ def summarise_rows(rows: Sequence[ItemRow]) -> Summary:
 def iou(answer: AnswerRow) -> float:
     """IoU of one answer."""
     return Overlap(answer.intersection, answer.union).iou
+
+
+def _kinds(answers: Sequence[AnswerRow]) -> list[str]:
+    """In the order of a table: ReasonSeg's "short" stands before "long" in the paper's."""
+    return sorted({answer.kind for answer in answers}, key=lambda kind: (kind != "short", kind))
 
 
 def _score(answers: Sequence[AnswerRow]) -> Score:

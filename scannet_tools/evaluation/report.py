@@ -99,10 +99,8 @@ def _lead(figures: Mapping[str, Any]) -> str:
 
 
 def _facts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    left_out = {
-        f"frames {name.replace('_', ' ')}, left out": figures[name] or None for name in ("without_pose", "without_truth")
-    }
-    return {**about, **left_out}
+    names = ("without_pose", "without_truth")
+    return {**about, **{f"frames {name.replace('_', ' ')}, left out": figures[name] or None for name in names}}
 
 
 def _failed(failed: Mapping[str, str]) -> str:

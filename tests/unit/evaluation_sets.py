@@ -13,8 +13,9 @@ HEIGHT, WIDTH = 24, 32
 class ColorBoxes:
     """Pictures of a red and a green box on black. Each has four questions:
 
-    the red box: a phrase ("short"), all of it ignored but its left half; the green box: a sentence ("long"), the truth is
-    twice as wide as what is green; the white box: "short", it is not there; and a sentence whose target no colour names.
+    the red box: a phrase ("short"), all of it ignored but its left half; the green box: a sentence ("long"), the truth
+    is twice as wide as what is green; the white box: "short", it is not there; and a sentence whose target no colour
+    names.
     """
 
     name = "boxes"

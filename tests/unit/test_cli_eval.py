@@ -1,4 +1,4 @@
-"""`lisa eval reasonseg` and `refcoco` with a stand-in for the model: what they print and write, and what they refuse."""
+"""`lisa eval reasonseg` and `refcoco` with a stand-in for the model: what they print, write and refuse."""
 
 from __future__ import annotations
 

@@ -89,12 +89,15 @@ def test_the_papers_rows_stand_beside_ours_and_are_called_the_papers(tmp_path):
     assert "LISA-7B (ft)52.954.0" in text and "trained on ReasonSeg train and val" in text
     assert scores["paper"]["rows"][6] == {"method": "LISA-7B (ft)", "overall giou": 52.9, "overall ciou": 54.0}
     assert "not measured here" in scores["paper"]["source"] and "v1" in scores["paper"]["note"]
-    assert "must not be compared" not in text
+    assert "The split of the paper has 200 pictures, the one in this folder 2" in text
+    assert "follow LISA's protocol, ours do not" not in text
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):
     text = Page(evaluate(tmp_path, ReasonSegBoxes(2), protocol="plain", mode="chat", wording="model")[3]).text
-    assert "must not be compared" in text and "ours of written ones" in text and "worded otherwise" in text
+    assert (
+        "follow LISA's protocol, ours do not" in text and "ours of written ones" in text and "worded otherwise" in text
+    )
 
 
 def test_test_split_has_the_papers_short_and_long_queries():

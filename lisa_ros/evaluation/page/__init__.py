@@ -1,4 +1,4 @@
-"""What pages of scores are made of: plots, pictures, tables and one style sheet, all of it inside the page's one file."""
+"""What pages of scores are made of: plots, pictures, tables and one style sheet, all inside the page's one file."""
 
 from __future__ import annotations
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from evaluation_sets import ColorBoxes
 from fakes import ColorEngine
 
-from lisa_ros.datasets.example import DatasetError
+from lisa_ros.datasets.example import DatasetError, EvaluationItem
 from lisa_ros.evaluation.packed_mask import unpack_mask
 from lisa_ros.evaluation.rows import RowsError
 from lisa_ros.evaluation.run import score_items
 from lisa_ros.evaluation.summary import summarise_rows
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.pt"
 
 
 class Recorder(ColorEngine):
@@ -40,6 +44,66 @@ def test_figures_follow_from_what_the_engine_found():
     assert summary.ciou == pytest.approx((24 + 40) / (24 + 80 + 128), abs=1e-6)
     assert (summary.no_target_accuracy, summary.no_target_n) == (1.0, 3)
     assert summary.target_accuracy == pytest.approx(2 / 3)
+
+
+class Answers:
+    """A set of (answers bool [q,H,W], truth uint8 [q,H,W]) and the engine that gives those answers to it."""
+
+    name, split, device, dtype, min_target_probability = "answers", "val", "cpu", "float32", 0.0
+
+    def __init__(self, pictures) -> None:
+        self.pictures = [(np.asarray(masks), np.asarray(targets)) for masks, targets in pictures]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def evaluation_item(self, index: int) -> EvaluationItem:
+        targets = self.pictures[index][1]
+        image = np.full((*targets.shape[1:], 3), index, np.uint8)
+        count = len(targets)
+        return EvaluationItem(str(index), image, ("it",) * count, (False,) * count, targets, ("any",) * count)
+
+    def encode(self, image):
+        return int(image[0, 0, 0])
+
+    def ask(self, encoded, queries, **options):
+        masks = self.pictures[encoded][0]
+        assert len(masks) == len(queries)
+        return [SimpleNamespace(masks=mask[None], answer="[SEG].", target_probability=0.5) for mask in masks]
+
+
+def test_scores_equal_those_of_the_published_validation():
+    torch = pytest.importorskip("torch")
+    for case in torch.load(GOLDEN, weights_only=True):
+        both = Answers(
+            [(one["pred_logits"].numpy() > 0, one["target"].numpy().astype(np.uint8)) for one in case["images"]]
+        )
+        summary = summarise_rows(score_items(both, both))
+        assert summary.giou == pytest.approx(case["giou"], abs=1e-6), case["name"]
+        assert summary.ciou == pytest.approx(case["ciou"], abs=1e-6), case["name"]
+
+
+def test_scores_with_absent_targets_are_those_of_gres():
+    rng = np.random.default_rng(3)
+
+    def some(share):
+        """Masks of which every third or so is empty."""
+        return rng.random((4, 20, 30)) < share * (rng.random((4, 1, 1)) < 0.7)
+
+    pictures = [(some(0.5), some(0.4).astype(np.uint8)) for _ in range(6)]
+    ious, intersections, unions, right = [], 0, 0, {True: [], False: []}
+    for masks, targets in pictures:
+        for mask, target in zip(masks, targets):
+            intersection, union = int((mask & (target > 0)).sum()), int((mask | (target > 0)).sum())
+            right[bool(target.any())].append(bool(target.any()) == bool(mask.any()))
+            ious.append(intersection / union if union else 1.0)  # GRES: a rightly empty answer counts 1
+            intersections, unions = intersections + intersection, unions + union
+    assert min(len(right[True]), len(right[False])) > 3 and 0 < np.mean(right[False]) < 1
+    both = Answers(pictures)
+    summary = summarise_rows(score_items(both, both))
+    assert summary.giou == pytest.approx(np.mean(ious), abs=1e-5)
+    assert summary.ciou == pytest.approx(intersections / unions)
+    assert (summary.no_target_accuracy, summary.target_accuracy) == (np.mean(right[False]), np.mean(right[True]))
 
 
 def test_the_plain_protocol_counts_what_lisas_ignores():

@@ -20,7 +20,8 @@ from torch.utils.data import Dataset as TorchDataset
 from lisa_ros.datasets.example import DatasetError, Example
 from lisa_ros.datasets.mixture import Group as MixtureGroup
 from lisa_ros.datasets.mixture import Mixture
-from lisa_ros.datasets.opening import heldout_coco_images, open_dataset
+from lisa_ros.datasets.opening import open_dataset
+from lisa_ros.datasets.referring import heldout_coco_images
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.collation import Batch, collate

@@ -196,7 +196,7 @@ def _print(
         if summary is None:
             notes.append(f"{name}: process {part.rank} of {part.count} is done; the last one writes the report")
             continue
-        for kind, score in by_kind(summary).items():
+        for kind, score in by_kind(summary, one.split).items():
             overall = kind == "overall"
             refusals = (
                 [summary.no_target_accuracy, summary.target_accuracy] if overall and summary.no_target_n else [None] * 2

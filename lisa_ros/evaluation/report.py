@@ -83,19 +83,21 @@ def page(
             {name.replace("_", " "): value for name, value in about.items()}
             | {"seconds per picture": f"{summary.seconds:.2f}"}
         ),
-        kinds=_kinds(summary),
+        kinds=_kinds(by_kind(summary, about["split"])),
         definitions=escape(DEFINITIONS),
         refusals=_refusals(summary),
         paper="" if paper is None else _paper(paper, summary, about),
-        plots="".join(plot.markup for plot in _plots(answers, summary)),
+        plots="".join(plot.markup for plot in _plots(answers, by_kind(summary, about["split"]))),
         cases="".join(_group(name, cases[name], about["mode"]) for name in GROUPS if cases[name]),
         css=PAGE_CSS.read_text(encoding="utf-8"),
     )
 
 
-def by_kind(summary: Summary) -> dict[str, Score]:
-    """The kinds' scores where there are several, and "overall" as the last."""
-    kinds = summary.by_kind if len(summary.by_kind) > 1 else {}
+def by_kind(summary: Summary, split: str) -> dict[str, Score]:
+    """The kinds' scores, and "overall" as the last. A set without kinds of its own calls all by the split's name: they
+    are left out.
+    """
+    kinds = summary.by_kind if set(summary.by_kind) != {split} else {}
     return {**kinds, "overall": Score(summary.giou, summary.ciou, summary.n)}
 
 
@@ -112,8 +114,7 @@ def _sample(row: ItemRow) -> dict[str, Any]:
     return {**asdict(row), "answers": answers}
 
 
-def _kinds(summary: Summary) -> str:
-    scores = by_kind(summary)
+def _kinds(scores: Mapping[str, Score]) -> str:
     rows = [(kind, one.n, score(one.giou), score(one.ciou)) for kind, one in scores.items()]
     classes = ["overall" if kind == "overall" else "" for kind in scores]
     return table(("kind", "questions", "gIoU", "cIoU"), rows, classes=classes)
@@ -130,7 +131,7 @@ def _refusals(summary: Summary) -> str:
 
 
 def _paper(paper: PaperTable, summary: Summary, about: Mapping[str, Any]) -> str:
-    scores = by_kind(summary)
+    scores = by_kind(summary, about["split"])
     ours = [getattr(scores[kind], name) if kind in scores else None for kind, name in paper.columns]
     rows = [
         (f"{about['model']} (measured here)", *(_percent(None if one is None else 100 * one) for one in ours)),
@@ -168,8 +169,7 @@ def _differences(paper: PaperTable, about: Mapping[str, Any], summary: Summary) 
     return said
 
 
-def _plots(answers: Sequence[AnswerRow], summary: Summary) -> list[plots.Plot]:
-    scores = by_kind(summary)
+def _plots(answers: Sequence[AnswerRow], scores: Mapping[str, Score]) -> list[plots.Plot]:
     series = {"gIoU": [one.giou for one in scores.values()], "cIoU": [one.ciou for one in scores.values()]}
     made = [plots.bars("Scores by kind", "gIoU and cIoU.", [f"{k} ({one.n})" for k, one in scores.items()], series)]
     present = [answer for answer in answers if answer.target_pixels]

@@ -85,12 +85,19 @@ class _open:
             raise ValueError(f"{self.path}: not a picture that can be read ({', '.join(FORMATS)})") from None
         except Image.DecompressionBombError as error:
             raise ValueError(f"{self.path}: too large for a picture ({error}); scale it down first") from error
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) is not None:  # the system's, which names the file: no permission, a bad disk
+                raise
+            raise self._damaged(error) from error  # cut off before the picture's size
         try:
             self.image.load()
         except (OSError, SyntaxError, ValueError) as error:
             self.image.close()
-            raise ValueError(f"{self.path}: damaged or cut short ({error}); copy the file again") from error
+            raise self._damaged(error) from error
         return self.image
 
     def __exit__(self, *_) -> None:
         self.image.close()
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.path}: damaged or cut short ({error}); copy the file again")

@@ -139,9 +139,9 @@ def png_of_zeros(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def cut(tmp_path, name):
+def cut(tmp_path, name, *, left=None):
     data = open(saved(tmp_path, Image.fromarray(np.tile(RGB, (9, 9, 1))), name), "rb").read()
-    (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
+    (tmp_path / name).write_bytes(data[: left or len(data) * 2 // 3])
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,8 @@ def cut(tmp_path, name):
     [
         (lambda f: cut(f, "a.png"), "a.png", "damaged or cut short"),
         (lambda f: cut(f, "a.jpg"), "a.jpg", "damaged or cut short"),
+        (lambda f: cut(f, "a.jpg", left=40), "a.jpg", "damaged or cut short"),  # in its tables, before its size
+        (lambda f: cut(f, "a.ppm", left=5), "a.ppm", "damaged or cut short"),
         (lambda f: (f / "a.png").write_text("not pixels"), "a.png", "not a picture that can be read"),
         (lambda f: (f / "a.png").write_bytes(b""), "a.png", "not a picture that can be read"),
         (
@@ -165,7 +167,7 @@ def cut(tmp_path, name):
         ),
         (lambda f: Image.fromarray(np.ones((6, 10), np.int32)).save(f / "a.tiff"), "a.tiff", "one channel of 32 bits"),
     ],
-    ids=["cut PNG", "cut JPEG", "text", "empty", "EPS", "folder", "enormous", "float", "int32"],
+    ids=["cut PNG", "cut JPEG", "cut JPEG tables", "cut PPM header", "text", "empty", "EPS", "folder", "enormous", "float", "int32"],
 )
 def test_what_cannot_be_used_is_named(tmp_path, make, name, says):
     make(tmp_path)

@@ -86,7 +86,7 @@ class _open:
         except Image.DecompressionBombError as error:
             raise ValueError(f"{self.path}: too large for a picture ({error}); scale it down first") from error
         except (OSError, ValueError) as error:
-            if getattr(error, "errno", None) is not None:  # the system's, which names the file: no permission, a bad disk
+            if getattr(error, "errno", None) is not None:  # the system's, it names the file: no permission, bad disk
                 raise
             raise self._damaged(error) from error  # cut off before the picture's size
         try:

@@ -167,7 +167,10 @@ def cut(tmp_path, name, *, left=None):
         ),
         (lambda f: Image.fromarray(np.ones((6, 10), np.int32)).save(f / "a.tiff"), "a.tiff", "one channel of 32 bits"),
     ],
-    ids=["cut PNG", "cut JPEG", "cut JPEG tables", "cut PPM header", "text", "empty", "EPS", "folder", "enormous", "float", "int32"],
+    ids=[
+        *("cut PNG", "cut JPEG", "cut JPEG tables", "cut PPM header"),
+        *("text", "empty", "EPS", "folder", "enormous", "float", "int32"),
+    ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, make, name, says):
     make(tmp_path)

@@ -12,6 +12,7 @@ from lisa_ros.datasets.parts import PacoLvis, PascalPart
 from lisa_ros.datasets.reasoning import ReasonSeg
 from lisa_ros.datasets.referring import NAMES, Referring
 from lisa_ros.datasets.semantic import Ade20k, CocoStuff, Mapillary
+from lisa_ros.datasets.synthetic import SyntheticScenes
 
 TRAINING: dict[str, tuple[Any, dict[str, str]]] = {
     "ade20k": (Ade20k, {}),
@@ -22,9 +23,10 @@ TRAINING: dict[str, tuple[Any, dict[str, str]]] = {
     **{name: (Referring, {"name": name}) for name in NAMES},
     **{name: (LlavaInstruct, {"file": name}) for name in FILES},
     "reasonseg": (ReasonSeg, {}),
+    "synthetic": (SyntheticScenes, {}),
 }
 """Name -> reader, and the arguments that the name stands for."""
-EVALUATION = ("reasonseg", *NAMES)
+EVALUATION = ("reasonseg", "synthetic", *NAMES)
 
 
 def open_dataset(name: str, root: Path, *, count: int = 3, exclude_images: frozenset[int] = frozenset(), **settings: Any) -> Dataset:
@@ -55,4 +57,6 @@ def open_evaluation_set(name: str, root: Path, split: str) -> EvaluationSet:
         raise DatasetError(f'no evaluation set "{name}"; there are {", ".join(EVALUATION)}')
     if name == "reasonseg":
         return ReasonSeg(Path(root), split, explanatory=0)
+    if name == "synthetic":
+        return SyntheticScenes(Path(root), split)
     return Referring(Path(root), name, split)

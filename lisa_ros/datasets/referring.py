@@ -99,7 +99,7 @@ class Referring:
         return EvaluationItem(
             name=f"{self.name}/{self._images[index][0]}",
             image=image,
-            texts=tuple(expression.text for expression in expressions),
+            texts=tuple(expression.text.lower() for expression in expressions),  # as the reference validates
             sentences=(False,) * len(expressions),
             targets=np.array([self._mask(expression, path, image.shape[:2]) for expression in expressions], np.uint8),
             kinds=tuple(self.split if expression.annotations else "no-target" for expression in expressions),

@@ -172,8 +172,9 @@ class SelfAttention(nn.Module):
             if place.positions is None:
                 keys[:, :, : k.shape[2]], values[:, :, : k.shape[2]] = k, v
             else:
-                keys[place.rows, :, place.positions] = k.transpose(1, 2)
-                values[place.rows, :, place.positions] = v.transpose(1, 2)
+                # autocast (validation in a training run) may make them narrower than the cache
+                keys[place.rows, :, place.positions] = k.transpose(1, 2).to(keys.dtype)
+                values[place.rows, :, place.positions] = v.transpose(1, 2).to(values.dtype)
                 k, v = keys, values
         causal = place.mask is None
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask, is_causal=causal, enable_gqa=self.shared)

@@ -70,7 +70,7 @@ class Optimization:
         batch: pictures an update over all processes. micro_batch: pictures a process takes at once.
         precision: "bf16" (frozen weights in bfloat16, computing under autocast) or "no" (float32).
         workers: processes that read pictures, for each process that trains.
-        cache_features: folder in which the frozen towers' features of each picture are kept; null: compute them.
+        cache_features: folder (relative to the run's) that keeps the frozen towers' features of each picture; null: compute them.
     """
 
     lr: float = 3.0e-4
@@ -90,12 +90,18 @@ class Optimization:
 
 @dataclass(frozen=True)
 class Validation:
-    """gIoU decides which checkpoint is the best. limit: pictures, the first so many; null: all."""
+    """gIoU decides which checkpoint is the best.
+
+    Attributes:
+        limit: pictures, the first so many; null: all.
+        wording: "lisa", the reference's templates, or "model", the checkpoint's own.
+    """
 
     set: str = "reasonseg"
     split: str = "val"
     every: int = 500
     limit: int | None = None
+    wording: str = "lisa"
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,8 @@ def _recipe(data: dict[str, Any]) -> Recipe:
     optimization = dict(data.pop("optimization", None) or {})
     if "betas" in optimization:
         optimization["betas"] = tuple(optimization["betas"])
+    if "lr" in optimization:
+        optimization["lr"] = float(optimization["lr"])  # YAML takes 3e-4, without a point, for text
     start = dict(data.pop("start"))
     # the head's starting point depends on which of the two ways it is: a base's other way goes
     if start.get("lisa") is not None:
@@ -218,8 +226,6 @@ def _check(recipe: Recipe) -> None:
     for key in ("warmup", "updates", "batch", "micro_batch", "save_every"):
         if not isinstance(getattr(how, key), int) or getattr(how, key) < (0 if key == "warmup" else 1):
             raise ValueError(f"optimization.{key} is {getattr(how, key)!r}: a whole number is needed")
-    if not isinstance(how.lr, float | int):
-        raise ValueError(f"optimization.lr is {how.lr!r}, a text: YAML wants 3.0e-4")
     if how.batch % how.micro_batch:
         raise ValueError(f"optimization.batch {how.batch} is no multiple of micro_batch {how.micro_batch}")
     if how.precision not in PRECISIONS:

@@ -32,6 +32,7 @@ from lisa_ros.model.tokenizer import IMAGE_END, IMAGE_START, SEG, LisaTokenizer,
 SCRATCH = "scratch"
 GROWN = ("model.embed_tokens.weight", "lm_head.weight")
 """One row a token: they get rows for the new ones."""
+HEAD_PREFIX = "model.text_hidden_fcs."
 NEW_ROW_STD = 0.02  # LLaMA's initializer_range, which transformers 4.31 gives new rows, too
 
 
@@ -41,8 +42,9 @@ class Start:
 
     Attributes:
         lisa: a LISA checkpoint: ``lisa-mini``, a directory or a hub id.
-        llava: a LLaVA v1 or v1.5, directory or hub id.
-        sam: a checkpoint file of segment_anything (ViT-H, -L or -B: sizes are read off it), or "scratch".
+        llava: a LLaVA v1 or v1.5, directory or hub id. Of a LISA, what it has of LLaVA: a new head is learned.
+        sam: a checkpoint file of segment_anything (ViT-H, -L or -B: sizes are read off it), a LISA, whose SAM is taken, or
+            "scratch".
         vision_tower: the CLIP tower, directory or hub id; None: the one that the checkpoint names or holds.
         conversation: prompt template; None: the checkpoint's (llava_v1 where it names none).
     """
@@ -117,6 +119,7 @@ def _with_lisa_tokens(llava: Path, directory: Path) -> LisaTokenizer:
     except TokenizerError as error:
         raise CheckpointError(f"{llava}: {error}") from error
     added, size = dict(before.added_tokens), before.vocab_size
+    added.pop(SEG, None)  # a LISA's: its row was learned with the head that is left out
     for token in (SEG, IMAGE_START, IMAGE_END):
         if token not in added:
             added[token], size = size, size + 1
@@ -129,6 +132,7 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
     stored, _, twice = by_key(directory_headers(llava))
     if twice:
         raise CheckpointError(f"{llava}: {'; '.join(twice)}")
+    stored = {key: header for key, header in stored.items() if not key.startswith((SAM_PREFIX, HEAD_PREFIX))}
     shapes = {header.name: header.shape for header in stored.values()}
     vision = None
     if start.vision_tower is not None:
@@ -147,9 +151,10 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
         "vision_tower": start.vision_tower or named_tower(data),
         "train_mask_decoder": True,
     }
-    sam_stored = {} if start.sam == SCRATCH else _sam_headers(Path(start.sam).expanduser())
-    if start.sam == SCRATCH:
-        config_data["lisa_ros"] = {"sam": asdict(SamConfig())}
+    sam_stored = {} if start.sam == SCRATCH else _sam_headers(start.sam)
+    ours = dict(data.get("lisa_ros", {}))
+    own_sam = ours.pop("sam", asdict(SamConfig()))
+    config_data["lisa_ros"] = {**ours, "sam": own_sam} if start.sam == SCRATCH else ours
     shapes |= {SAM_PREFIX + key: header.shape for key, header in sam_stored.items()}
     config = parse_config(config_data, shapes, vision, llava)
     config = replace(config, out_dim=config.sam.prompt_dim, name=f"LISA from {llava.name}")
@@ -163,7 +168,7 @@ def _filled(
         lisa = Lisa(config)
     stored = stored | {SAM_PREFIX + key: header for key, header in sam_stored.items()}
     grown = {key: stored.pop(key) for key in GROWN if key in stored}
-    fresh = ["model.text_hidden_fcs."] + ([SAM_PREFIX] if start.sam == SCRATCH else [])
+    fresh = [HEAD_PREFIX] + ([SAM_PREFIX] if start.sam == SCRATCH else [])
     problems = [
         problem
         for problem in compare(lisa, stored)
@@ -191,9 +196,14 @@ def _grow(header: TensorHeader, rows: int) -> Tensor:
     return torch.cat([table[:rows], new])
 
 
-def _sam_headers(path: Path) -> dict[str, TensorHeader]:
-    if not path.is_file():
+def _sam_headers(sam: str) -> dict[str, TensorHeader]:
+    path = Path(sam).expanduser()
+    if path.is_file():
+        return {header.name: header for header in read_headers(path)}
+    try:
+        headers = directory_headers(resolve_model(sam))
+    except CheckpointError as error:
         raise CheckpointError(
-            f'start.sam {path}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth, or "scratch"'
-        )
-    return {header.name: header for header in read_headers(path)}
+            f'start.sam {sam}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth, a LISA, or "scratch"'
+        ) from error
+    return {header.name.removeprefix(SAM_PREFIX): header for header in headers if header.name.startswith(SAM_PREFIX)}

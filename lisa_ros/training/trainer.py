@@ -93,7 +93,7 @@ class Trainer:
         root = Path(root or recipe.data.root)
         mixture = open_mixture(recipe.data, root, seed=recipe.seed, length=how.updates * how.batch)
         self._examples = Damaged(mixture, skip_damaged, self.out / "damaged.txt")
-        self._cache = FeatureCache(Path(how.cache_features), self.lisa, frozen) if how.cache_features else None
+        self._cache = FeatureCache(self.out / how.cache_features, self.lisa, frozen) if how.cache_features else None
         self._validator = Validator.open(recipe.validation, root)
         self._prepare(before)
 
@@ -141,7 +141,7 @@ class Trainer:
         return self.progress
 
     def _update(self, loader: Iterator, schedule: Schedule) -> dict[str, float]:
-        """One optimizer step. Returns the mean losses of all its micro batches, of this process."""
+        """One optimizer step. Returns the mean losses of all its micro batches, over all processes."""
         how, accelerator, update = self.recipe.optimization, self.accelerator, self.progress.update
         rate = learning_rate(update, peak=how.lr, warmup=how.warmup, updates=how.updates)
         for group in self.optimizer.param_groups:
@@ -169,7 +169,7 @@ class Trainer:
             self._refuse_not_finite(bad)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {**means, "lr": rate, "gradient": float(norm) if norm is not None else 0.0}
+        return {**self._mean(means), "lr": rate, "gradient": float(norm) if norm is not None else 0.0}
 
     def _refuse_not_finite(self, bad: list[str]) -> None:
         names = gather_object(bad)
@@ -276,6 +276,13 @@ class Trainer:
                 f"{self.out} holds a run of another recipe: {', '.join(differing)} differ; give another --out, "
                 "or --force to go on with this recipe"
             )
+
+    def _mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Over all processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        together = torch.tensor(list(values.values()), device=self.accelerator.device)
+        return dict(zip(values, self.accelerator.reduce(together, "mean").tolist()))
 
     def _anywhere(self, here: bool) -> bool:
         """Whether it is so in any process."""

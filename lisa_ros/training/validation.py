@@ -21,17 +21,17 @@ from lisa_ros.training.recipe import Validation
 
 @dataclass
 class Validator:
-    """A set to score on. limit: its first so many pictures; None: all."""
+    """A set to score on. settings: how."""
 
     questions: EvaluationSet
-    limit: int | None
+    settings: Validation
 
     @classmethod
     def open(cls, validation: Validation | None, root: Path) -> Validator | None:
         """None where a recipe asks for no validation. Raises DatasetError when the set is not there."""
         if validation is None:
             return None
-        return cls(open_evaluation_set(validation.set, root, validation.split), validation.limit)
+        return cls(open_evaluation_set(validation.set, root, validation.split), validation)
 
     @property
     def name(self) -> str:
@@ -46,7 +46,8 @@ class Validator:
                 engine = Engine(lisa, tokenizer)
                 engine.min_target_probability = 0.0
                 share = (accelerator.process_index, accelerator.num_processes)
-                rows = score_items(engine, self.questions, limit=self.limit, share=share)
+                how = self.settings
+                rows = score_items(engine, self.questions, limit=how.limit, wording=how.wording, share=share)
         finally:
             lisa.train(training)
         return summarise_rows(gather_object(rows))

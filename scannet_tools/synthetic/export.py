@@ -11,16 +11,20 @@ import multiprocessing
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from .questions import Question
+
+if TYPE_CHECKING:
+    from .scene import SyntheticFrame
 
 SHARD = 100
 
@@ -37,40 +41,63 @@ class ExportedFrame:
 
 
 def write_shard(directory: Path, split: str, first: int, count: int, width: int, height: int) -> Path:
-    """Render ``count`` frames from seed ``first`` into one shard; the JSON appears first, so a present .npz means a whole shard."""
+    """Render ``count`` frames from seed ``first`` into one shard."""
     from .scene import make_frame
 
+    seeds = range(first, first + count)
+    frames = (make_frame(seed, split=split, width=width, height=height) for seed in seeds)
+    return write_frames(directory / f"frames_{first:07d}", zip(seeds, frames))
+
+
+def write_frames(stem: Path, frames: Iterable[tuple[int, SyntheticFrame]]) -> Path:
+    """Write (seed, frame) pairs as one shard; the JSON appears first, so a present .npz means a whole shard."""
     blobs: list[np.ndarray] = []
     records = []
-    for seed in range(first, first + count):
-        frame = make_frame(seed, split=split, width=width, height=height)
+    for seed, frame in frames:
         jpeg = cv2.imencode(".jpg", frame.color[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         ids = np.dstack([frame.instance.astype(np.uint8), frame.category, np.zeros_like(frame.category)])
         blobs += [jpeg.ravel(), cv2.imencode(".png", ids)[1].ravel()]
         objects = [{"id": o.id, "kind": o.kind, "color": o.color, "pixels": o.pixels} for o in frame.objects]
-        records.append({"seed": seed, "scene": frame.scene, "objects": objects, "questions": [asdict(q) for q in frame.questions]})
-    stem = directory / f"frames_{first:07d}"
+        questions = [asdict(question) for question in frame.questions]
+        records.append({"seed": seed, "scene": frame.scene, "objects": objects, "questions": questions})
     _replace(stem.with_suffix(".json"), lambda f: f.write(json.dumps(records).encode()))
     ends = np.cumsum([len(blob) for blob in blobs])
     _replace(stem.with_suffix(".npz"), lambda f: np.savez(f, data=np.concatenate(blobs), ends=ends))
     return stem.with_suffix(".npz")
 
 
-def read_shard(path: Path) -> Iterator[ExportedFrame]:
-    """Frames of a shard. Raises ValueError naming the file when it is damaged."""
-    path = Path(path)
-    try:
-        records = json.loads(path.with_suffix(".json").read_text())
-        with np.load(path) as arrays:
-            data, ends = arrays["data"], arrays["ends"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: damaged shard ({error}); delete it and export again") from error
-    starts = np.concatenate([[0], ends[:-1]])
-    for index, record in enumerate(records):
-        jpeg, png = (data[starts[i] : ends[i]] for i in (2 * index, 2 * index + 1))
+class Shard:
+    """Frames of a shard, each decoded when it is asked for. Raises ValueError naming the file when it is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        path = Path(path)
+        try:
+            self._records = json.loads(path.with_suffix(".json").read_text())
+            with np.load(path) as arrays:
+                self._data, self._ends = arrays["data"], arrays["ends"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: damaged shard ({error}); delete it and export again") from error
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> ExportedFrame:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        record = self._records[index]
+        jpeg, png = self._blob(2 * index), self._blob(2 * index + 1)
         ids = cv2.imdecode(png, cv2.IMREAD_COLOR)
         questions = [Question(q["text"], q["kind"], tuple(q["targets"]), q["answer"]) for q in record["questions"]]
-        yield ExportedFrame(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1], ids[:, :, 0], ids[:, :, 1], record["objects"], questions)
+        color = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1]
+        return ExportedFrame(color, ids[:, :, 0], ids[:, :, 1], record["objects"], questions)
+
+    def _blob(self, number: int) -> np.ndarray:
+        return self._data[self._ends[number - 1] if number else 0 : self._ends[number]]
+
+
+def read_shard(path: Path) -> Iterator[ExportedFrame]:
+    """All frames of a shard. Raises ValueError as ``Shard`` does."""
+    yield from Shard(path)
 
 
 def _replace(path: Path, write) -> None:

@@ -36,7 +36,7 @@ def write_miniature(root: Path, *, frames: int, seed: int = 0, width: int = 320,
         if found == said:
             return
         raise DatasetError(f"{root} holds {found.strip() or 'other data'}; give another folder, or remove it")
-    from lisa_ros.datasets.miniature import instruct, parts, reasoning, referring, semantic
+    from lisa_ros.datasets.miniature import instruct, parts, reasoning, referring, semantic, synthetic
 
     root.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
@@ -47,7 +47,7 @@ def write_miniature(root: Path, *, frames: int, seed: int = 0, width: int = 320,
             validation = draw_pictures(seed, held_out, "val", 100_001, width, height, bar.update)
         for write in (semantic.write, parts.write, instruct.write):
             write(building, train)
-        for write in (referring.write, reasoning.write):
+        for write in (referring.write, reasoning.write, synthetic.write):
             write(building, train, validation)
         (building / MARK).write_text(said, encoding="utf-8")
         building.chmod(0o755)

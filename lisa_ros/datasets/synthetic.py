@@ -1,0 +1,70 @@
+"""Synthetic scenes of this repository as a data set: shards that ``python -m scannet_tools.synthetic.export`` writes.
+
+Their questions are asked as they stand and their answers begin with [SEG], as lisa-mini was trained; absent targets are
+answered in words.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lisa_ros.datasets.example import DatasetError, EvaluationItem, Example, conversation, stack
+from lisa_ros.datasets.files import listed
+from lisa_ros.model.tokenizer import SEG
+from scannet_tools.synthetic.export import ExportedFrame, Shard
+
+FOLDER = "synthetic"
+
+
+class SyntheticScenes:
+    """Frames of ROOT/synthetic/SPLIT/frames_*.npz.
+
+    Args:
+        count: questions a picture in training, at most.
+    """
+
+    name = "synthetic"
+
+    def __init__(self, root: Path, split: str = "train", *, count: int = 3) -> None:
+        self.split, self._count = split, count
+        self._where = [(shard, n) for shard in listed(Path(root) / FOLDER / split, "frames_*.npz") for n in range(len(_opened(shard)))]
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def example(self, index: int, rng: np.random.Generator) -> Example:
+        name, frame = self._frame(index)
+        count = min(self._count, len(frame.questions))
+        asked = [frame.questions[n] for n in rng.choice(len(frame.questions), count, replace=False)]
+        turns = [conversation(one.text, f"{SEG}. {one.answer}" if one.targets else one.answer) for one in asked]
+        masks = [np.isin(frame.instance, one.targets) for one in asked if one.targets]
+        return Example(name, frame.color, None, tuple(turns), stack(masks, *frame.instance.shape))
+
+    def evaluation_item(self, index: int) -> EvaluationItem:
+        """All questions. Kinds: explicit, relational, use; "no-target" for absent ones."""
+        name, frame = self._frame(index)
+        return EvaluationItem(
+            name=name,
+            image=frame.color,
+            texts=tuple(one.text for one in frame.questions),
+            sentences=(True,) * len(frame.questions),
+            targets=np.array([np.isin(frame.instance, one.targets) for one in frame.questions], np.uint8),
+            kinds=tuple(one.kind if one.targets else "no-target" for one in frame.questions),
+        )
+
+    def _frame(self, index: int) -> tuple[str, ExportedFrame]:
+        shard, number = self._where[index]
+        frame = _opened(shard)[number]
+        frame.color = np.ascontiguousarray(frame.color)
+        return f"{shard.stem}/{number}", frame
+
+
+@lru_cache(maxsize=16)
+def _opened(path: Path) -> Shard:
+    try:
+        return Shard(path)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error

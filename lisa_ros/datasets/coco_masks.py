@@ -23,6 +23,8 @@ def draw(segmentation: Any, height: int, width: int, where: str) -> np.ndarray:
     if segmentation in ([], None):
         return np.zeros((height, width), bool)
     parts = segmentation if isinstance(segmentation, list) else [segmentation]
+    if not all(isinstance(part, list | dict) for part in parts):
+        raise DatasetError(f"{where}: neither polygons nor run lengths, but {segmentation!r:.60}")
     try:
         if isinstance(parts[0], dict):
             lengths = [_run_lengths(part, height, width) for part in parts]

@@ -44,15 +44,16 @@ class SyntheticScenes:
         return Example(name, frame.color, None, tuple(turns), stack(masks, *frame.instance.shape))
 
     def evaluation_item(self, index: int) -> EvaluationItem:
-        """All questions. Kinds: explicit, relational, use; "no-target" for absent ones."""
+        """The questions that have a target, by kind: explicit, relational, use. (`lisa eval synthetic` counts refusals, too.)"""
         name, frame = self._frame(index)
+        asked = [one for one in frame.questions if one.targets]
         return EvaluationItem(
             name=name,
             image=frame.color,
-            texts=tuple(one.text for one in frame.questions),
-            sentences=(True,) * len(frame.questions),
-            targets=np.array([np.isin(frame.instance, one.targets) for one in frame.questions], np.uint8),
-            kinds=tuple(one.kind if one.targets else "no-target" for one in frame.questions),
+            texts=tuple(one.text for one in asked),
+            sentences=(True,) * len(asked),
+            targets=np.array([np.isin(frame.instance, one.targets) for one in asked], np.uint8),
+            kinds=tuple(one.kind for one in asked),
         )
 
     def _frame(self, index: int) -> tuple[str, ExportedFrame]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "info": "describe a checkpoint without loading it, and check its files",
     "convert": "write a checkpoint as sharded safetensors, with the CLIP tower in it if you like",
     "train": "train LISA by a recipe, on one device or many; go on where an earlier call stopped",
+    "rephrase": "let a local language model reword ReasonSeg's questions, for training",
     "merge": "make a checkpoint (or a small adapter) of a training run, with a model card",
 }
 

@@ -132,7 +132,7 @@ def test_colour_that_is_no_jpeg_and_depth_as_pixels(tmp_path, compression):
     else:
         (picture, *_) = of(messages, "/color/image_raw/compressed")
         assert "png" in picture.format
-        np.testing.assert_array_equal(cv2.imdecode(picture.data, cv2.IMREAD_COLOR_RGB), color(0))
+        np.testing.assert_array_equal(cv2.imdecode(picture.data, cv2.IMREAD_COLOR)[:, :, ::-1], color(0))
 
 
 def test_other_depth_units_become_millimetres(tmp_path):

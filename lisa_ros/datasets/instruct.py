@@ -18,9 +18,10 @@ class LlavaInstruct:
     """Conversations of one file. Those without a picture (text only, in the mix of v1.5) are left out.
 
     Args:
-        file: one of FILES. Pictures of the first lie in coco/train2017; the second names them from the root (coco/train2017,
-            gqa/images, ocr_vqa/images, textvqa/train_images, vg/VG_100K, vg/VG_100K_2).
-        exclude_images: COCO ids that are left out.
+        file: one of FILES. Pictures of the first lie in coco/train2017; the second names them from the root
+            (coco/train2017, gqa/images, ocr_vqa/images, textvqa/train_images, vg/VG_100K, vg/VG_100K_2).
+        exclude_images: COCO ids that are left out. GQA and Visual Genome show some COCO pictures under numbers of their
+            own, which are not found.
     """
 
     def __init__(self, root: Path, file: str = FILES[0], *, exclude_images: frozenset[int] = frozenset()) -> None:
@@ -29,7 +30,9 @@ class LlavaInstruct:
         items = read_json(self._where)
         if not isinstance(items, list):
             raise DatasetError(f"{self._where}: expected a list of conversations; copy the file again")
-        with_picture = [(number, item) for number, item in enumerate(items) if isinstance(item, dict) and item.get("image")]
+        with_picture = [
+            (number, item) for number, item in enumerate(items) if isinstance(item, dict) and item.get("image")
+        ]
         self._items = [
             (number, item)
             for number, item in with_picture
@@ -53,7 +56,9 @@ class LlavaInstruct:
 
 def _turns(said: Any, where: str) -> Turns:
     """Questions and answers in turn; the picture's mark is taken out, an answer without a question is left out."""
-    if not isinstance(said, list) or not all(isinstance(one, dict) and isinstance(one.get("value"), str) for one in said):
+    if not isinstance(said, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("value"), str) for one in said
+    ):
         raise DatasetError(f"{where}: 'conversations' must be a list of objects with 'from' and 'value'")
     said = said[1:] if said and said[0].get("from") != "human" else said
     if [one.get("from") for one in said[:2]] != ["human", "gpt"] or any(

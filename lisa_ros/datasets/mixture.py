@@ -1,4 +1,4 @@
-"""Several data sets as one endless-looking list, drawn as LISA draws them: groups by rate, sets of a group alike, items at random."""
+"""Several data sets as one list, drawn as LISA draws them: groups by rate, sets of a group alike, items at random."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Mixture:
     def __init__(self, groups: Sequence[Group], *, seed: int, length: int) -> None:
         empty = [dataset.name for group in groups for dataset in group.datasets if len(dataset) == 0]
         if empty or not groups or not all(group.datasets for group in groups):
-            raise DatasetError(f"nothing to draw from: {', '.join(empty) or 'no data set'} is empty; check the data folder")
+            raise DatasetError(
+                f"nothing to draw from: {', '.join(empty) or 'no data set'} is empty; check the data folder"
+            )
         self._groups, self._seed, self._length = groups, seed, length
         rates = np.array([group.rate for group in groups], float)
         self._shares = rates / rates.sum()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from pathlib import Path
 from typing import Any
 
 from lisa_ros.datasets.example import Dataset, DatasetError, EvaluationSet
 from lisa_ros.datasets.instruct import FILES, LlavaInstruct
+from lisa_ros.datasets.miniature import MARK
 from lisa_ros.datasets.parts import PacoLvis, PascalPart
 from lisa_ros.datasets.reasoning import ReasonSeg
 from lisa_ros.datasets.referring import NAMES, Referring
 from lisa_ros.datasets.semantic import Ade20k, CocoStuff, Mapillary
 from lisa_ros.datasets.synthetic import SyntheticScenes
+
+_log = logging.getLogger(__name__)
 
 TRAINING: dict[str, tuple[Any, dict[str, str]]] = {
     "ade20k": (Ade20k, {}),
@@ -26,15 +30,30 @@ TRAINING: dict[str, tuple[Any, dict[str, str]]] = {
     "synthetic": (SyntheticScenes, {}),
 }
 """Name -> reader, and the arguments that the name stands for."""
+PUBLISHED = {
+    ("ade20k", "train"): 20_210,
+    ("cocostuff", "train"): 118_287,
+    ("mapillary", "train"): 18_000,
+    ("refcoco", "train"): 16_994,
+    ("refcoco+", "train"): 16_992,
+    ("refcocog", "train"): 21_899,
+    ("grefcoco", "train"): 16_994,
+    ("llava_instruct_150k", "train"): 157_712,
+    ("reasonseg", "train"): 239,
+    ("reasonseg", "train+val"): 439,
+}
+"""(Name, split) -> items of the published set."""
 EVALUATION = ("reasonseg", "synthetic", *NAMES)
 
 
-def open_dataset(name: str, root: Path, *, count: int = 3, exclude_images: frozenset[int] = frozenset(), **settings: Any) -> Dataset:
+def open_dataset(
+    name: str, root: Path, *, count: int = 3, exclude_images: frozenset[int] = frozenset(), **settings: Any
+) -> Dataset:
     """A training set.
 
     Args:
-        count: questions a picture, at most. exclude_images: COCO ids to leave out. Readers for which one of them means nothing
-            are not given it.
+        count: questions a picture, at most. exclude_images: COCO ids to leave out. Readers for which one of them means
+            nothing are not given it.
         settings: of this set alone, such as ``split`` and ``explanatory`` of reasonseg.
 
     Raises:
@@ -47,8 +66,20 @@ def open_dataset(name: str, root: Path, *, count: int = 3, exclude_images: froze
     shared = {key: value for key, value in (("count", count), ("exclude_images", exclude_images)) if key in takes}
     unknown = [key for key in settings if key not in takes]
     if unknown:
-        raise DatasetError(f"{name} has no setting {unknown[0]}; it has {', '.join(key for key in takes if key != 'root')}")
-    return reader(Path(root), **own, **shared, **settings)
+        raise DatasetError(
+            f"{name} has no setting {unknown[0]}; it has {', '.join(key for key in takes if key != 'root')}"
+        )
+    opened = reader(Path(root), **own, **shared, **settings)
+    if not (Path(root) / MARK).is_file():
+        _compare_size(name, settings.get("split", "train"), len(opened), len(shared.get("exclude_images", ())))
+    return opened
+
+
+def _compare_size(name: str, split: str, found: int, excluded: int) -> None:
+    """A copy that was cut off looks like a whole one: only its size tells. It may be meant, so it is only a warning."""
+    published = PUBLISHED.get((name, split))
+    if published is not None and not published - excluded <= found <= published:
+        _log.warning("%s %s: %d items, %d as published; is the copy whole?", name, split, found, published)
 
 
 def open_evaluation_set(name: str, root: Path, split: str) -> EvaluationSet:

@@ -21,8 +21,8 @@ class ReasonSeg:
     Args:
         split: "train", "val", "test", or several: "train+val".
         rephrased: also learn the wordings that a language model made of the first question.
-        explanatory: how often a picture that has an explanation is answered by it alone, without a mask; otherwise half of
-            its answers are [SEG] and the explanation. 0: explanations are not read.
+        explanatory: how often a picture that has an explanation is answered by it alone, without a mask; otherwise half
+            of its answers are [SEG] and the explanation. 0: explanations are not read.
         count: wordings a picture in training, at most.
     """
 
@@ -33,7 +33,7 @@ class ReasonSeg:
     ) -> None:
         self.split, self._rephrased, self._explanatory, self._count = split, rephrased, explanatory, count
         folder = Path(root) / FOLDER
-        self._files = [file for one in re.split(r"[+|_]", split) for file in listed(folder / one, "*.json")]
+        self._files = [file for one in re.split(r"[+|_]", split) for file in _annotated(folder / one)]
         self._explanations: dict[str, str] = {}
         where = folder / "explanatory" / "train.json"
         if explanatory and "train" in split:
@@ -88,6 +88,17 @@ class ReasonSeg:
             return path, read_reasonseg(path)
         except (FileNotFoundError, ValueError) as error:
             raise DatasetError(str(error)) from error
+
+
+def _annotated(folder: Path) -> list[Path]:
+    """Annotations of a split. The test split was first published without them: none may be missing unnoticed."""
+    files = listed(folder, "*.json")
+    bare = {picture.stem for picture in folder.glob("*.jpg")} - {file.stem for file in files}
+    if bare:
+        raise DatasetError(
+            f"{folder / min(bare)}.json is missing, and {len(bare) - 1} more: copy the annotations beside the pictures"
+        )
+    return files
 
 
 def _picture_names(path: Path) -> list[str]:

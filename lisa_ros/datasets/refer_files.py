@@ -1,7 +1,7 @@
 """Files of the REFER family: instances.json, and refs(...).p, which is a pickle.
 
-A pickle can run any program. This one is lists, dictionaries, texts and numbers, so the reader allows nothing else: a file that
-names a function or class is refused before anything of it runs.
+A pickle can run any program. This one is lists, dictionaries, texts and numbers, so the reader allows nothing else: a
+file that names a function or class is refused before anything of it runs.
 """
 
 from __future__ import annotations

@@ -33,13 +33,23 @@ class Referring:
 
     Args:
         name: one of NAMES.
-        split: "train", "val", "testA", "testB", "test", as the set has them.
+        split: "train", "val", "testA", "testB", "testC", as the set has them; "test" is all of its tests.
         count: expressions a picture in training, at most.
-        no_target: what is learned for an expression without a target (gRefCOCO): "mask", an empty mask, as the reference
-            does, or "refuse", an answer in words without [SEG].
+        no_target: what is learned for an expression without a target (gRefCOCO): "mask", an empty mask, as the
+            reference does, or "refuse", an answer in words without [SEG].
+        exclude_images: COCO ids that are left out; refCLEF has no COCO pictures.
     """
 
-    def __init__(self, root: Path, name: str, split: str = "train", *, count: int = 3, no_target: str = "mask") -> None:
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        split: str = "train",
+        *,
+        count: int = 3,
+        no_target: str = "mask",
+        exclude_images: frozenset[int] = frozenset(),
+    ) -> None:
         if name not in NAMES:
             raise DatasetError(f'no data set "{name}"; there are {", ".join(NAMES)}')
         if no_target not in NO_TARGET:
@@ -47,37 +57,55 @@ class Referring:
         self.name, self.split, self._count, self._no_target = name, split, count, no_target
         folder = Path(root) / "refer_seg"
         where = folder / name
-        images, annotations = fields_of(read_json(where / "instances.json"), str(where / "instances.json"), "images", "annotations")
-        self._annotations = {annotation["id"]: annotation["segmentation"] for annotation in annotations}
+        index = where / "instances.json"
+        images, annotations = fields_of(read_json(index), str(index), "images", "annotations")
+        self._annotations = dict(
+            fields_of(one, f"{index}: annotation {number}", "id", "segmentation")
+            for number, one in enumerate(annotations)
+        )
         pictures = "saiapr_tc-12" if name == "refclef" else "mscoco/images/train2014"
         self._pictures = folder / "images" / pictures
+        by_image = self._expressions(where, split)
+        listed = {}
+        for number, image in enumerate(images):
+            identity, *about = fields_of(image, f"{index}: image {number}", "id", "file_name", "height", "width")
+            listed[identity] = about
+        unlisted = next((image for image in by_image if image not in listed), None)
+        if unlisted is not None:
+            raise DatasetError(
+                f"{index}: no image {unlisted}, which a reference is about: the files are of two versions"
+            )
+        excluded = frozenset() if name == "refclef" else exclude_images
+        self._images = [
+            (image, *listed[image], by_image[image]) for image in listed if image in by_image.keys() - excluded
+        ]
+
+    def _expressions(self, where: Path, split: str) -> dict[int, list[Expression]]:
+        """Image id -> what is said about it in this split."""
         by_image: dict[int, list[Expression]] = {}
         splits = set()
-        for number, ref in enumerate(read_refs(where, name)):
-            of, image, target, sentences = fields_of(ref, f"{where}: reference {number}", "split", "image_id", "ann_id", "sentences")
+        for number, ref in enumerate(read_refs(where, self.name)):
+            at = f"{where}: reference {number}"
+            of, image, target, sentences = fields_of(ref, at, "split", "image_id", "ann_id", "sentences")
             splits.add(of)
-            if of == split:
-                meant = _annotation_ids(target, bool(ref.get("no_target")))
-                unknown = [one for one in meant if one not in self._annotations]
-                if unknown:
-                    raise DatasetError(f"{where}: reference {number} means annotation {unknown[0]}, which instances.json lacks")
-                texts = [sentence["sent"].strip() for sentence in sentences]
-                by_image.setdefault(image, []).extend(Expression(text, meant) for text in texts if text)
+            if not _belongs(of, split):
+                continue
+            meant = _annotation_ids(target, bool(ref.get("no_target")))
+            unknown = [one for one in meant if one not in self._annotations]
+            if unknown:
+                raise DatasetError(f"{at} means annotation {unknown[0]}, which instances.json lacks")
+            texts = [fields_of(sentence, at, "sent")[0].strip() for sentence in sentences]
+            found = [Expression(text, meant) for text in texts if text]
+            if found:
+                by_image.setdefault(image, []).extend(found)
         if not by_image:
-            raise DatasetError(f'{where}: no reference of the split "{split}"; there are {", ".join(sorted(splits)) or "none"}')
-        self._images = [
-            (image["id"], image["file_name"], image["height"], image["width"], by_image[image["id"]])
-            for image in images
-            if by_image.get(image["id"])
-        ]
+            raise DatasetError(
+                f'{where}: no reference of the split "{split}"; there are {", ".join(sorted(splits)) or "none"}'
+            )
+        return by_image
 
     def __len__(self) -> int:
         return len(self._images)
-
-    @property
-    def image_ids(self) -> frozenset[int]:
-        """Ids of the pictures of this split."""
-        return frozenset(image[0] for image in self._images)
 
     def example(self, index: int, rng: np.random.Generator) -> Example:
         path, image, expressions = self._open(index)
@@ -121,17 +149,34 @@ class Referring:
 
 
 def heldout_coco_images(root: Path) -> frozenset[int]:
-    """COCO ids that refCOCO, refCOCO+ and refCOCOg evaluate on: no training picture may be one of them (paper section 5.1).
+    """COCO ids that refCOCO, refCOCO+ and refCOCOg evaluate on; the paper trains on none of them (section 5.1).
+
+    The divisions differ: a picture that refCOCOg trains on may be one that refCOCO evaluates on.
 
     Raises:
         DatasetError: a set is not there, so it is not known what it evaluates on.
     """
     found: set[int] = set()
     for name in ON_COCO:
-        for ref in read_refs(Path(root) / "refer_seg" / name, name):
-            if ref.get("split") != "train":
-                found.add(ref["image_id"])
+        where = Path(root) / "refer_seg" / name
+        try:
+            refs = read_refs(where, name)
+        except DatasetError as error:
+            raise DatasetError(
+                f"{error}. It says which COCO pictures are held out; without it, set data.exclude_heldout to false"
+            ) from error
+        for number, ref in enumerate(refs):
+            split, image = fields_of(ref, f"{where}: reference {number}", "split", "image_id")
+            if split != "train":
+                found.add(image)
     return frozenset(found)
+
+
+def _belongs(of: str, split: str) -> bool:
+    """refCLEF has references of two tests at once, such as "testAB"."""
+    if split in ("testA", "testB", "testC"):
+        return of.startswith("test") and split[-1] in of
+    return of.startswith("test") if split == "test" else of == split
 
 
 def _annotation_ids(target: Any, none: bool) -> tuple[int, ...]:

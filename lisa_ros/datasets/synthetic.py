@@ -30,7 +30,11 @@ class SyntheticScenes:
 
     def __init__(self, root: Path, split: str = "train", *, count: int = 3) -> None:
         self.split, self._count = split, count
-        self._where = [(shard, n) for shard in listed(Path(root) / FOLDER / split, "frames_*.npz") for n in range(len(_opened(shard)))]
+        self._where = [
+            (shard, n)
+            for shard in listed(Path(root) / FOLDER / split, "frames_*.npz")
+            for n in range(len(_opened(shard)))
+        ]
 
     def __len__(self) -> int:
         return len(self._where)
@@ -44,7 +48,7 @@ class SyntheticScenes:
         return Example(name, frame.color, None, tuple(turns), stack(masks, *frame.instance.shape))
 
     def evaluation_item(self, index: int) -> EvaluationItem:
-        """The questions that have a target, by kind: explicit, relational, use. (`lisa eval synthetic` counts refusals, too.)"""
+        """The questions that have a target, by kind: explicit, relational, use (`lisa eval synthetic` counts refusals)."""
         name, frame = self._frame(index)
         asked = [one for one in frame.questions if one.targets]
         return EvaluationItem(
@@ -52,7 +56,9 @@ class SyntheticScenes:
             image=frame.color,
             texts=tuple(one.text for one in asked),
             sentences=(True,) * len(asked),
-            targets=np.array([np.isin(frame.instance, one.targets) for one in asked], np.uint8),
+            targets=stack([np.isin(frame.instance, one.targets) for one in asked], *frame.instance.shape).astype(
+                np.uint8
+            ),
             kinds=tuple(one.kind for one in asked),
         )
 

@@ -17,7 +17,9 @@ def write(root: Path, pictures: Sequence[Picture]) -> None:
     talks = [(picture, _talk(picture)) for picture in pictures]
     plain = [{"id": f"{p.id:012}", "image": f"{p.id:012}.jpg", "conversations": talk} for p, talk in talks]
     mixed = [{**item, "image": f"coco/train2017/{item['image']}"} for item in plain]
-    mixed.append({"id": "text", "conversations": [_said("human", "What is a room?"), _said("gpt", "A part of a house.")]})
+    mixed.append(
+        {"id": "text", "conversations": [_said("human", "What is a room?"), _said("gpt", "A part of a house.")]}
+    )
     for name, items in zip(FILES, (plain, mixed)):
         (folder / f"{name}.json").write_text(json.dumps(items), encoding="utf-8")
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
-from lisa_ros.datasets.miniature.pictures import Picture, box, outline, write_jpeg
+from lisa_ros.datasets.miniature.pictures import Picture, box, outline, run_lengths, write_jpeg
 from scannet_tools.synthetic.kinds import KIND_NAMES
 
 PARTS = ("top", "bottom")
@@ -61,8 +60,7 @@ def _annotation(number: int, image: int, category: int, mask: np.ndarray) -> dic
     """Polygons, and run lengths for every third one: COCO has both."""
     segmentation: Any = outline(mask)
     if number % 3 == 0 or not segmentation:
-        coded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-        segmentation = {"size": coded["size"], "counts": coded["counts"].decode()}
+        segmentation = run_lengths(mask)
     return {
         "id": number,
         "image_id": image,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from scannet_tools.synthetic import make_frame
 from scannet_tools.synthetic.scene import SceneObject, SyntheticFrame
@@ -61,6 +63,12 @@ def outline(mask: np.ndarray) -> list[list[float]]:
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
     kept = [border for border in found if len(border) >= 3 and cv2.contourArea(border) >= 8]
     return [[float(value) for value in border.ravel()] for border in kept]
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """A mask as COCO's compressed run lengths."""
+    coded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": coded["size"], "counts": coded["counts"].decode()}
 
 
 def box(mask: np.ndarray) -> list[float]:

@@ -61,4 +61,9 @@ def _other_wordings(text: str) -> list[str]:
 
 
 def _shape(label: str, points: list[float]) -> dict[str, Any]:
-    return {"label": label, "labels": [label], "shape_type": "polygon", "points": [list(pair) for pair in zip(points[::2], points[1::2])]}
+    return {
+        "label": label,
+        "labels": [label],
+        "shape_type": "polygon",
+        "points": [list(pair) for pair in zip(points[::2], points[1::2])],
+    }

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lisa_ros.datasets.miniature.pictures import Picture, box, outline, write_jpeg
+from lisa_ros.datasets.miniature.pictures import Picture, box, outline, run_lengths, write_jpeg
 from lisa_ros.datasets.refer_files import SPLIT_BY
 from scannet_tools.synthetic.kinds import KIND_NAMES
 
-HELD_OUT = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "grefcoco": ("val", "testA", "testB")}
+HELD_OUT = {
+    "refcoco": ("val", "testA", "testB"),
+    "refcoco+": ("val", "testA", "testB"),
+    "grefcoco": ("val", "testA", "testB"),
+}
 HELD_OUT |= {"refcocog": ("val", "test"), "refclef": ("val", "testA", "testB", "testC")}
 
 
@@ -28,7 +32,7 @@ def write(root: Path, train: Sequence[Picture], validation: Sequence[Picture]) -
         pictures = [(picture, "train") for picture in train]
         pictures += [(picture, held_out[number % len(held_out)]) for number, picture in enumerate(validation)]
         (folder / name).mkdir(parents=True)
-        instances = _instances(pictures, _clef_file if name == "refclef" else _coco_file)
+        instances = _instances(pictures, name == "refclef")
         (folder / name / "instances.json").write_text(json.dumps(instances), encoding="utf-8")
         refs = list(_general_refs(pictures) if name == "grefcoco" else _refs(pictures))
         if name == "grefcoco":
@@ -49,7 +53,9 @@ def _annotation_id(picture: Picture, number: int) -> int:
     return picture.id * 1000 + number
 
 
-def _instances(pictures: Iterable[tuple[Picture, str]], file: Any) -> dict[str, Any]:
+def _instances(pictures: Iterable[tuple[Picture, str]], clef: bool) -> dict[str, Any]:
+    """clef: masks as refCLEF has them, a list of run lengths; else polygons."""
+    file = _clef_file if clef else _coco_file
     images, annotations = [], []
     for picture, _ in pictures:
         height, width = picture.frame.instance.shape
@@ -61,7 +67,7 @@ def _instances(pictures: Iterable[tuple[Picture, str]], file: Any) -> dict[str, 
                     "id": _annotation_id(picture, item.id),
                     "image_id": picture.id,
                     "category_id": KIND_NAMES.index(item.kind),
-                    "segmentation": outline(mask),
+                    "segmentation": [run_lengths(mask)] if clef else outline(mask),
                     "bbox": box(mask),
                     "area": float(mask.sum()),
                     "iscrowd": 0,
@@ -78,7 +84,11 @@ def _refs(pictures: Iterable[tuple[Picture, str]]) -> Iterable[dict[str, Any]]:
         shown = [item for item in picture.frame.objects if item.pixels]
         kinds, both = Counter(item.kind for item in shown), Counter((item.color, item.kind) for item in shown)
         for item in picture.objects:
-            texts = [f"{item.color} {item.kind}", f"{item.kind} that is {item.color}"] if both[item.color, item.kind] == 1 else []
+            texts = (
+                [f"{item.color} {item.kind}", f"{item.kind} that is {item.color}"]
+                if both[item.color, item.kind] == 1
+                else []
+            )
             texts += [item.kind] if kinds[item.kind] == 1 else []
             if texts:
                 number += 1
@@ -96,7 +106,9 @@ def _general_refs(pictures: Iterable[tuple[Picture, str]]) -> Iterable[dict[str,
                 number += 1
                 ids = [_annotation_id(picture, one) for one in meant]
                 text = f"all {kind}s" if len(ids) > 1 else kind
-                yield _ref(number, picture, split, ids, [text], [KIND_NAMES.index(kind)] * len(ids)) | {"no_target": False}
+                yield _ref(number, picture, split, ids, [text], [KIND_NAMES.index(kind)] * len(ids)) | {
+                    "no_target": False
+                }
         absent = [kind for kind in KIND_NAMES[1:] if not shown[kind]]
         number += 1
         yield _ref(number, picture, split, [-1], [absent[picture.id % len(absent)]], [-1]) | {"no_target": True}
@@ -104,7 +116,8 @@ def _general_refs(pictures: Iterable[tuple[Picture, str]]) -> Iterable[dict[str,
 
 def _ref(number: int, picture: Picture, split: str, annotation: Any, texts: list[str], category: Any) -> dict[str, Any]:
     sentences = [
-        {"tokens": text.split(), "raw": text, "sent": text, "sent_id": number * 10 + place} for place, text in enumerate(texts)
+        {"tokens": text.split(), "raw": text, "sent": text, "sent_id": number * 10 + place}
+        for place, text in enumerate(texts)
     ]
     return {
         "ref_id": number,

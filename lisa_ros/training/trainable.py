@@ -6,7 +6,6 @@ in bfloat16's eight bits.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 from peft import LoraConfig, inject_adapter_in_model
@@ -74,7 +73,8 @@ def make_trainable(lisa: Lisa, settings: Trainable, *, recompute: bool = False) 
     if settings.lora:
         _inject(lisa, settings.lora, LANGUAGE_ADAPTER, r"model\.layers\.\d+\.(self_attn|mlp)\.")
     if settings.sam_lora:
-        _inject(lisa, settings.sam_lora, SAM_ADAPTER, r"model\.visual_model\.image_encoder\.blocks\.\d+\.(attn|mlp)\.")
+        # into the encoder alone: a second adapter of the whole model would switch the first one off
+        _inject(lisa.sam.image_encoder, settings.sam_lora, SAM_ADAPTER, r"blocks\.\d+\.(attn|mlp)\.")
     counts: dict[str, int] = {}
     for name, parameter in lisa.named_parameters():
         part = _part(name, settings)
@@ -90,7 +90,8 @@ def make_trainable(lisa: Lisa, settings: Trainable, *, recompute: bool = False) 
     return {part: counts[part] for part in order if part in counts}
 
 
-def _inject(lisa: Lisa, lora: Lora, adapter: str, inside: str) -> None:
+def _inject(owner: nn.Module, lora: Lora, adapter: str, inside: str) -> None:
+    """Put an adapter on those layers of ``owner`` whose name is ``inside`` and a target."""
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -98,10 +99,8 @@ def _inject(lisa: Lisa, lora: Lora, adapter: str, inside: str) -> None:
         target_modules=f"{inside}({'|'.join(lora.targets)})",
         bias="none",
     )
-    on_meta = lisa.lm_head.weight.is_meta
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two adapters are meant
-        inject_adapter_in_model(config, lisa, adapter_name=adapter, low_cpu_mem_usage=on_meta)
+    on_meta = next(owner.parameters()).is_meta
+    inject_adapter_in_model(config, owner, adapter_name=adapter, low_cpu_mem_usage=on_meta)
 
 
 def _part(name: str, settings: Trainable) -> str | None:

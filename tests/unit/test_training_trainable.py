@@ -6,7 +6,16 @@ from tiny_model import tiny_lisa
 
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.published import published_config
-from lisa_ros.training.trainable import SAM_TARGETS, Lora, Trainable, describe, make_trainable, trained_parameters
+from lisa_ros.training.trainable import (
+    LANGUAGE_ADAPTER,
+    SAM_ADAPTER,
+    SAM_TARGETS,
+    Lora,
+    Trainable,
+    describe,
+    make_trainable,
+    trained_parameters,
+)
 
 
 @pytest.mark.parametrize(("size", "lora", "vocabulary"), [("7b", 4_194_304, 32004 * 4096), ("13b", 6_553_600, 32003 * 5120)])
@@ -54,6 +63,25 @@ def test_sam_can_be_trained_by_lora_or_whole():
     counts = make_trainable(lisa, Trainable(image_encoder=True), recompute=True)
     assert counts["image_encoder"] == sum(p.numel() for p in lisa.sam.image_encoder.parameters())
     assert lisa.model.recompute and lisa.sam.image_encoder.recompute
+
+
+def test_lora_on_both_models_acts_on_both():
+    """Two adapters of one model would switch each other off in peft, without a word."""
+    lisa = tiny_lisa()
+    make_trainable(lisa, Trainable(sam_lora=Lora(targets=SAM_TARGETS)))
+    lisa.eval()
+    text, picture = torch.randn(1, 5, lisa.config.language.hidden_size), torch.randn(1, 3, 64, 64)
+    for change, other in ((SAM_ADAPTER, LANGUAGE_ADAPTER), (LANGUAGE_ADAPTER, SAM_ADAPTER)):
+        before = {LANGUAGE_ADAPTER: lisa.model(text), SAM_ADAPTER: lisa.sam.image_encoder(picture)}
+        for name, parameter in trained_parameters(lisa).items():
+            if f".lora_B.{change}." in name:
+                torch.nn.init.normal_(parameter)
+        after = {LANGUAGE_ADAPTER: lisa.model(text), SAM_ADAPTER: lisa.sam.image_encoder(picture)}
+        assert not torch.equal(before[change], after[change]), change
+        assert torch.equal(before[other], after[other])
+    (after[LANGUAGE_ADAPTER].sum() + after[SAM_ADAPTER].sum()).backward()
+    adapters = {name: p.grad for name, p in trained_parameters(lisa).items() if ".lora_" in name}
+    assert adapters and all(grad is not None and grad.any() for grad in adapters.values())
 
 
 def test_a_target_that_is_no_layer_is_refused():

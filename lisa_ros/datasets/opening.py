@@ -75,6 +75,11 @@ def open_dataset(
     return opened
 
 
+def leaves_out_coco_pictures(name: str) -> bool:
+    """Whether ``exclude_images`` means something to a set."""
+    return name in TRAINING and "exclude_images" in inspect.signature(TRAINING[name][0]).parameters
+
+
 def _compare_size(name: str, split: str, found: int, excluded: int) -> None:
     """A copy that was cut off looks like a whole one: only its size tells. It may be meant, so it is only a warning."""
     published = PUBLISHED.get((name, split))

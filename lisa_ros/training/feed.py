@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lisa_ros.datasets.example import DatasetError, Example
 from lisa_ros.datasets.mixture import Group as MixtureGroup
 from lisa_ros.datasets.mixture import Mixture
-from lisa_ros.datasets.opening import open_dataset
+from lisa_ros.datasets.opening import leaves_out_coco_pictures, open_dataset
 from lisa_ros.datasets.referring import heldout_coco_images
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -37,7 +37,8 @@ def open_mixture(data: Data, root: Path, *, seed: int, length: int) -> Mixture:
     Raises:
         DatasetError: a set's files are missing or damaged; names them.
     """
-    heldout = heldout_coco_images(root) if data.exclude_heldout else frozenset()
+    on_coco = any(leaves_out_coco_pictures(name) for group in data.groups.values() for name in group.sets)
+    heldout = heldout_coco_images(root) if data.exclude_heldout and on_coco else frozenset()
     groups = []
     for group in data.groups.values():
         sets = [

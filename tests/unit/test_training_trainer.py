@@ -264,3 +264,14 @@ def test_validation_scores_the_model_as_the_finished_one_is_scored(bench, straig
     rows = score_items(engine, open_evaluation_set("reasonseg", bench / "data", "val"), limit=1)
     assert summarise_rows(rows).giou == pytest.approx([row["giou"] for row in log(straight) if "giou" in row][-1], abs=1e-5)
     assert recipe(bench)["validation"]["limit"] == 1
+
+
+def test_reasoning_alone_needs_no_referring_data(bench, tmp_path):  # noqa: F811
+    """As config/train/finetune-239.yaml: nothing in it is of COCO, so nothing is looked up there."""
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(bench / "data" / "reason_seg", root / "reason_seg")
+    only = ["data.groups={reasoning: {rate: 1, sets: [reasonseg]}}", "data.exclude_heldout=true", "optimization.updates=1"]
+    only += [f"data.groups.{name}=null" for name in ("semantic", "referring", "instruct")]
+    assert run(bench, tmp_path / "run", root=root, changes=only).update == 1

@@ -59,7 +59,7 @@ class Holds:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("hostile", [Calls, Holds, dict.fromkeys, complex], ids=str)
+@pytest.mark.parametrize("hostile", [Calls, Holds, dict.fromkeys, complex], ids=lambda one: one.__qualname__)
 def test_pickles_that_name_a_function_or_class_do_not_run(copy, hostile, protocol):
     path = copy / "refer_seg/refcoco/refs(unc).p"
     refs = pickle.loads(path.read_bytes())

@@ -1,8 +1,8 @@
 """Examples to one batch: everything about a picture in one sequence.
 
-A picture's sequence is the query-independent prefix once, then each of its conversations. A conversation sees the prefix
-and itself, never another, and continues at the prefix's next position: exactly what it would see in a row of its own, as
-the reference gives it, at a fraction of the cost (292 of about 340 positions are the prefix).
+A picture's sequence is the query-independent prefix once, then each of its conversations. A conversation sees the
+prefix and itself, never another, and continues at the prefix's next position: exactly what it would see in a row of its
+own, as the reference gives it, at a fraction of the cost (292 of about 340 positions are the prefix).
 """
 
 from __future__ import annotations
@@ -121,12 +121,18 @@ def collate(
         pixels: False leaves ``clip`` and ``sam`` out, for features that are put in afterwards.
 
     Raises:
-        DatasetError: a conversation is so long that its question alone does not fit.
+        DatasetError: a conversation is so long that its question alone does not fit, or writes of a second picture.
     """
     rows = [[tokenize(turns, config, tokenizer, max_length) for turns in example.conversations] for example in examples]
     for example, row in zip(examples, rows):
+        if any(tokens.ids.count(IMAGE_ID) > 1 for tokens in row):
+            raise DatasetError(
+                f"{example.name}: {IMAGE} is written in its text; take it out, a conversation has one picture"
+            )
         if any(IMAGE_ID not in tokens.ids or not tokens.answers for tokens in row):
-            raise DatasetError(f"{example.name}: a question does not fit into {max_length} positions; raise data.max_length")
+            raise DatasetError(
+                f"{example.name}: a question does not fit into {max_length} positions; raise data.max_length"
+            )
     place = rows[0][0].ids.index(IMAGE_ID)
     prefix = rows[0][0].ids[: place + (2 if config.image_markers else 1)]
     tail = prefix[place + 1 :]  # <im_end>, or nothing
@@ -156,7 +162,8 @@ def collate(
             for start, stop in tokens.answers:
                 shift = begin - len(prefix)
                 labels[number, start - 1 + shift : stop - 1 + shift] = tokens.ids[start:stop]
-            found = [i for i, token in enumerate(own) if token == tokenizer.seg_id]
+            answered = {i - len(prefix) for start, stop in tokens.answers for i in range(start, stop)}
+            found = [i for i, token in enumerate(own) if token == tokenizer.seg_id and i in answered]
             seg_places += [(number, begin + i - 1) for i in found]
             kept += range(promised, promised + len(found))
             promised += sum(answer.count(SEG) for _, answer in turns)

@@ -1,4 +1,5 @@
-"""What training changes: LoRA on the language model, token embeddings, lm_head, mask decoder, text_hidden_fcs (paper section 5.1).
+"""What training changes (paper section 5.1): LoRA on the language model, token embeddings, lm_head, mask decoder and
+text_hidden_fcs.
 
 Everything else is frozen. What is trained becomes float32, whatever the precision of the rest: steps of 3e-4 are lost
 in bfloat16's eight bits.
@@ -109,7 +110,8 @@ def _part(name: str, settings: Trainable) -> str | None:
         return "lora"
     if f".lora_A.{SAM_ADAPTER}." in name or f".lora_B.{SAM_ADAPTER}." in name:
         return "sam_lora"
-    return next((part for part, prefix in PREFIXES.items() if name.startswith(prefix) and getattr(settings, part)), None)
+    wanted = (part for part, prefix in PREFIXES.items() if name.startswith(prefix) and getattr(settings, part))
+    return next(wanted, None)
 
 
 def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -122,4 +124,5 @@ def describe(lisa: Lisa, counts: dict[str, int]) -> str:
     total = sum(parameter.numel() for parameter in lisa.parameters())
     trained = sum(counts.values())
     lines = [f"  {part:<16}{count:>14,}" for part, count in counts.items()]
-    return "\n".join(["trained:", *lines, f"  {'together':<16}{trained:>14,} of {total:,} ({100 * trained / total:.1f} %)"])
+    together = f"  {'together':<16}{trained:>14,} of {total:,} ({100 * trained / total:.1f} %)"
+    return "\n".join(["trained:", *lines, together])

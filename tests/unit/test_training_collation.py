@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from golden import CHECKPOINT, VISION_TOWER
+from torch import nn
 
 from lisa_ros.datasets.example import DatasetError, Example
 from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.training.collation import collate
 from lisa_ros.training.losses import Objective
-from lisa_ros.training.trainable import Trainable, make_trainable, trained_parameters
+from lisa_ros.training.trainable import SAM_TARGETS, Lora, Trainable, make_trainable, trained_parameters
 
 ASKED = (("Can you segment the cup in this image?", "It is [SEG]."),)
 TWO = (("The cup and the spoon?", "The cup is [SEG] and the spoon is [SEG]."),)
@@ -36,7 +38,8 @@ def losses(model, *examples, **settings):
     lisa.zero_grad()
     found = Objective(lisa)(collate(examples, lisa.config, tokenizer, **settings))
     found["loss"].backward()
-    return {k: v.item() for k, v in found.items()}, {n: p.grad.clone() for n, p in trained_parameters(lisa).items() if p.grad is not None}
+    gradients = {name: p.grad.clone() for name, p in trained_parameters(lisa).items() if p.grad is not None}
+    return {name: value.item() for name, value in found.items()}, gradients
 
 
 def test_conversations_of_a_picture_do_not_see_each_other(model):
@@ -66,10 +69,23 @@ def test_only_answers_are_learned_in_a_talk_of_several_turns(model):
     assert IGNORE in batch.labels[0, batch.labels[0].tolist().index(tokenizer.eos_id) :].tolist()
 
 
-def test_a_batch_without_masks(model):
+def test_a_batch_without_masks_moves_no_head_but_has_the_gradients_of_any_other(model):
+    """Else processes that drew batches of either kind could not reduce their gradients together."""
     values, gradients = losses(model, example(TALK))
-    assert values["bce"] == values["dice"] == 0.0 and values["ce"] > 0
-    assert not any("text_hidden_fcs" in name or "mask_decoder" in name for name in gradients)
+    assert values["bce"] == values["dice"] == 0.0 and values["loss"] == values["ce"] > 0
+    of_masks = {name: grad for name, grad in gradients.items() if "text_hidden_fcs" in name or "mask_decoder" in name}
+    assert of_masks and not any(grad.any() for grad in of_masks.values())
+    assert gradients.keys() == losses(model, example(ASKED))[1].keys()
+
+
+def test_a_batch_without_masks_and_a_trained_encoder():
+    lisa, tokenizer = load_checkpoint(CHECKPOINT, vision_tower=VISION_TOWER)
+    make_trainable(lisa, Trainable(lora=None, sam_lora=Lora(targets=SAM_TARGETS)))
+    with_masks, without = (losses((lisa, tokenizer), example(turns))[1] for turns in (ASKED, TALK))
+    assert with_masks.keys() == without.keys()
+    adapters = [name for name in without if ".lora_" in name]
+    assert adapters and not any(without[name].any() for name in adapters)
+    assert any(with_masks[name].any() for name in adapters)
 
 
 def test_pictures_of_different_sizes_share_a_batch(model):
@@ -92,19 +108,78 @@ def test_what_is_too_long_is_cut_with_its_masks(model):
         collate([example(*long)], lisa.config, tokenizer, max_length=patches + 20)
 
 
+def test_a_seg_in_a_question_promises_no_mask(model):
+    lisa, tokenizer = model
+    asks_back = (("What is [SEG] in your answers?", "A mask."), ("Then the cup.", "It is [SEG]."))
+    batch = collate([example(asks_back)], lisa.config, tokenizer)
+    (place,) = batch.seg_places[:, 1].tolist()
+    assert batch.labels[0, place] == tokenizer.seg_id and (batch.after == tokenizer.seg_id).sum() == 2
+    assert [len(masks) for masks in batch.masks] == [1]
+
+
+def test_a_second_picture_in_a_text_is_refused(model):
+    lisa, tokenizer = model
+    with pytest.raises(DatasetError, match="picture 0: <image> is written in its text"):
+        collate([example((("What does <image> mean?", "A picture."),))], lisa.config, tokenizer)
+
+
 def test_masks_and_promises_must_agree():
     with pytest.raises(DatasetError, match="hold 1 .* the masks are"):
         Example("x", np.zeros((4, 5, 3), np.uint8), None, (ASKED,), np.zeros((2, 4, 5), bool))
 
 
-def test_recomputing_changes_nothing(model):
-    lisa, _ = model
-    plain, gradients = losses(model, example(ASKED, TWO))
-    lisa.model.recompute = True
-    try:
-        again, recomputed = losses(model, example(ASKED, TWO))
-    finally:
-        lisa.model.recompute = False
+@pytest.mark.parametrize("settings", [Trainable(lora=None), Trainable(lora=None, image_encoder=True)])
+def test_recomputing_changes_nothing(settings):
+    found = []
+    for recompute in (False, True):
+        lisa, tokenizer = load_checkpoint(CHECKPOINT, vision_tower=VISION_TOWER)
+        make_trainable(lisa, settings, recompute=recompute)
+        assert lisa.train().sam.image_encoder.recompute == (recompute and settings.image_encoder)
+        found.append(losses((lisa, tokenizer), example(ASKED, TWO)))
+    (plain, gradients), (again, recomputed) = found
     assert plain == again
     assert gradients.keys() == recomputed.keys()
     assert all(torch.equal(gradients[name], recomputed[name]) for name in gradients)
+
+
+def test_frozen_towers_keep_nothing_for_a_backward_pass(model):
+    lisa, tokenizer = model
+    seen = {}
+    hooks = [
+        lisa.sam.image_encoder.register_forward_hook(lambda _, __, out: seen.update(sam=out)),
+        lisa.vision_tower.register_forward_hook(lambda _, __, out: seen.update(clip=out)),
+    ]
+    losses(model, example(ASKED))
+    for hook in hooks:
+        hook.remove()
+    assert seen.keys() == {"sam", "clip"} and not any(out.requires_grad for out in seen.values())
+
+
+class SmallBackbone(nn.Module):
+    """Nothing of SAM: what ``Backbone`` asks of another model in its place, and no more."""
+
+    def __init__(self, side: int, dim: int, grid: int) -> None:
+        super().__init__()
+        self.side = side
+        self.image_encoder = nn.Conv2d(3, dim, side // grid, stride=side // grid)
+        self.mask_decoder = nn.Linear(dim, dim)
+
+    def normalise(self, pixels):
+        height, width = pixels.shape[1:3]
+        return F.pad(pixels.permute(0, 3, 1, 2) / 255 - 0.5, (0, self.side - width, 0, self.side - height))
+
+    def masks(self, image_embedding, text_embeddings):
+        return torch.einsum("nchw,nc->nhw", image_embedding, self.mask_decoder(text_embeddings))
+
+
+def test_another_backbone_in_the_place_of_sam():
+    lisa, tokenizer = load_checkpoint(CHECKPOINT, vision_tower=VISION_TOWER)
+    sizes = lisa.config.sam
+    lisa.model.visual_model = SmallBackbone(sizes.image_size, sizes.prompt_dim, sizes.grid)
+    counts = make_trainable(lisa, Trainable(lora=None), recompute=True)
+    assert counts["mask_decoder"] == sizes.prompt_dim * (sizes.prompt_dim + 1)
+    values, gradients = losses((lisa, tokenizer), example(ASKED, TWO))
+    assert values["bce"] > 0 and gradients["model.visual_model.mask_decoder.weight"].any()
+    assert gradients["model.text_hidden_fcs.0.0.weight"].any()
+    assert "model.visual_model.image_encoder.weight" not in gradients
+    assert losses((lisa, tokenizer), example(TALK))[1].keys() == gradients.keys()

@@ -1,7 +1,7 @@
 """What a run begins with: LLaVA + SAM + CLIP put together (paper section 5.1), or a LISA that goes on learning.
 
-From LLaVA, tokens and the head between the two models are new. From a LISA nothing is: head, decoder and token rows stay
-as they were trained (the reference begins them anew there and so destroys them, its issues #159 and #188).
+From LLaVA, tokens and the head between the two models are new. From a LISA nothing is: head, decoder and token rows
+stay as they were trained (the reference begins them anew there and so destroys them, its issues #159 and #188).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Start:
     Attributes:
         lisa: a LISA checkpoint: ``lisa-mini``, a directory or a hub id.
         llava: a LLaVA v1 or v1.5, directory or hub id. Of a LISA, what it has of LLaVA: a new head is learned.
-        sam: a checkpoint file of segment_anything (ViT-H, -L or -B: sizes are read off it), a LISA, whose SAM is taken, or
-            "scratch".
+        sam: a checkpoint file of segment_anything (ViT-H, -L or -B: sizes are read off it), a LISA, whose SAM is taken,
+            or "scratch". For models of another kind see ``losses.Backbone``.
         vision_tower: the CLIP tower, directory or hub id; None: the one that the checkpoint names or holds.
         conversation: prompt template; None: the checkpoint's (llava_v1 where it names none).
     """
@@ -75,7 +75,9 @@ class Started:
     tokenizer_directory: Path
 
 
-def start_model(start: Start, tokenizer_directory: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Started:
+def start_model(
+    start: Start, tokenizer_directory: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> Started:
     """Load what a run begins with, on the CPU.
 
     Args:
@@ -113,13 +115,13 @@ def write_tokenizer(source: Path, directory: Path, added_tokens: Mapping[str, in
 
 
 def _with_lisa_tokens(llava: Path, directory: Path) -> LisaTokenizer:
-    """LLaVA's tokenizer with [SEG], <im_start> and <im_end>, each at the next free id unless it is there (as the reference)."""
+    """LLaVA's tokenizer with [SEG], <im_start> and <im_end>, each at the next free id unless it is there (as the
+    reference)."""
     try:
         before = LisaTokenizer.from_directory(llava)
     except TokenizerError as error:
         raise CheckpointError(f"{llava}: {error}") from error
     added, size = dict(before.added_tokens), before.vocab_size
-    added.pop(SEG, None)  # a LISA's: its row was learned with the head that is left out
     for token in (SEG, IMAGE_START, IMAGE_END):
         if token not in added:
             added[token], size = size, size + 1
@@ -140,7 +142,8 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
         stored = {key: header for key, header in stored.items() if not key.startswith("vision_tower.")} | tower
     elif not any(key.startswith("vision_tower.") for key in stored):
         raise CheckpointError(
-            f"{llava} holds no CLIP tower: name it with start.vision_tower (its config.json names '{named_tower(data)}')"
+            f"{llava} holds no CLIP tower: name it with start.vision_tower "
+            f"(its config.json names '{named_tower(data)}')"
         )
     config_data = {
         **data,
@@ -158,11 +161,16 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
     shapes |= {SAM_PREFIX + key: header.shape for key, header in sam_stored.items()}
     config = parse_config(config_data, shapes, vision, llava)
     config = replace(config, out_dim=config.sam.prompt_dim, name=f"LISA from {llava.name}")
-    return _filled(config, stored, sam_stored, start, dtype)
+    return _filled(config, stored, sam_stored, tokenizer.seg_id, start, dtype)
 
 
 def _filled(
-    config: LisaConfig, stored: dict[str, TensorHeader], sam_stored: dict[str, TensorHeader], start: Start, dtype: torch.dtype
+    config: LisaConfig,
+    stored: dict[str, TensorHeader],
+    sam_stored: dict[str, TensorHeader],
+    seg_id: int,
+    start: Start,
+    dtype: torch.dtype,
 ) -> Lisa:
     with torch.device("meta"):
         lisa = Lisa(config)
@@ -180,7 +188,7 @@ def _filled(
     fill(lisa, stored, "cpu", lambda key: stage_dtype(key, dtype))
     for key, header in grown.items():
         owner = lisa.get_submodule(key.rpartition(".")[0])
-        owner.weight = nn.Parameter(_grow(header, config.language.vocab_size).to(dtype))
+        owner.weight = nn.Parameter(_grow(header, config.language.vocab_size, seg_id).to(dtype))
     lisa.model.text_hidden_fcs = text_hidden_fcs(config)
     if start.sam == SCRATCH:
         lisa.model.visual_model = Sam(config.sam)
@@ -189,21 +197,37 @@ def _filled(
     return lisa
 
 
-def _grow(header: TensorHeader, rows: int) -> Tensor:
-    """A table of one row a token, float32, with new rows at its end (or without the padding rows that it has too many)."""
+def _grow(header: TensorHeader, rows: int, seg_id: int) -> Tensor:
+    """A table of one row a token, float32, with new rows at its end (or without the padding rows that it has too many).
+
+    [SEG]'s row is new wherever it is: a LISA's was learned with the head that is left out.
+    """
     (table,) = (tensor.float().clone() for _, tensor in read_tensors(header.file, [header.name]))
     new = torch.randn(max(0, rows - len(table)), table.shape[1]) * NEW_ROW_STD
-    return torch.cat([table[:rows], new])
+    grown = torch.cat([table[:rows], new])
+    grown[seg_id] = torch.randn(table.shape[1]) * NEW_ROW_STD
+    return grown
 
 
 def _sam_headers(sam: str) -> dict[str, TensorHeader]:
+    """A SAM's tensors under its own names."""
     path = Path(sam).expanduser()
     if path.is_file():
-        return {header.name: header for header in read_headers(path)}
+        headers = {header.name: header for header in read_headers(path)}
+    else:
+        try:
+            found = directory_headers(resolve_model(sam))
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"start.sam {sam}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth, "
+                'a LISA, or "scratch"'
+            ) from error
+        headers = {h.name.removeprefix(SAM_PREFIX): h for h in found if h.name.startswith(SAM_PREFIX)}
     try:
-        headers = directory_headers(resolve_model(sam))
-    except CheckpointError as error:
+        SamConfig.from_shapes({name: header.shape for name, header in headers.items()})
+    except (KeyError, IndexError, ValueError) as error:
         raise CheckpointError(
-            f'start.sam {sam}: no such file; give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth, a LISA, or "scratch"'
+            f"start.sam {sam}: {error} is missing or has another shape than SAM's; "
+            "give a checkpoint of segment_anything such as sam_vit_h_4b8939.pth"
         ) from error
-    return {header.name.removeprefix(SAM_PREFIX): header for header in headers if header.name.startswith(SAM_PREFIX)}
+    return headers

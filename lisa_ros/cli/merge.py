@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,30 +15,33 @@ def main(argv: Sequence[str]) -> int:
     """Merge."""
     parser = argparse.ArgumentParser(
         prog="lisa merge",
-        description="Merge what a run has learned into the weights it began with: a checkpoint in the published layout, with a model card.",
+        description="Merge what a run has learned into the weights it began with: a checkpoint in the published "
+        "layout, with a model card.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="runs/NAME/best, runs/NAME/last, or an adapter folder made of one")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new checkpoint; it appears when it is whole")
-    parser.add_argument("--model", metavar="BASE", help="the weights that the run began with, if they lie elsewhere now")
-    parser.add_argument(
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="runs/NAME/best, runs/NAME/last, or an adapter folder made of one")
+    add("--out", type=Path, required=True, metavar="DIR", help="the new checkpoint; it appears when it is whole")
+    add("--model", metavar="BASE", help="the weights that the run began with, if they lie elsewhere now")
+    add(
         "--dtype",
         default="published",
         choices=("published", "float32", "bfloat16", "float16"),
         help="stored type; published (default): SAM and the head float32, everything else bfloat16",
     )
-    parser.add_argument("--with-vision-tower", action="store_true", help="put the CLIP tower in: one folder, no network")
-    parser.add_argument("--max-shard-size", default="4GB", metavar="SIZE", help="largest file (default 4GB)")
-    parser.add_argument("--adapter-only", action="store_true", help="only what was trained: LoRA as peft writes it, and the rest")
-    parser.add_argument("--force", action="store_true", help="replace what --out holds already")
+    add("--with-vision-tower", action="store_true", help="put the CLIP tower in: one folder, no network")
+    add("--max-shard-size", default="4GB", metavar="SIZE", help="largest file (default 4GB)")
+    add("--adapter-only", action="store_true", help="only what was trained: LoRA as peft writes it, and the rest")
+    add("--force", action="store_true", help="replace what --out holds already")
     args = parser.parse_args(argv)
     limit = parse_size(args.max_shard_size)
     refuse_occupied(args.out, args.force, "adapter.json" if args.adapter_only else "config.json")
 
     from lisa_ros.model.config import CheckpointError
+    from lisa_ros.training.adapter import copy_adapter
 
     try:
         if args.adapter_only:
-            _copy_adapter(args.run, args.out)
+            copy_adapter(args.run, args.out)
         else:
             _merge(args, limit)
     except CheckpointError as error:
@@ -73,17 +75,3 @@ def _merge(args: argparse.Namespace, limit: int) -> None:
                 max_shard_bytes=limit,
                 advance=bar.update,
             )
-
-
-def _copy_adapter(run: Path, out: Path) -> None:
-    """The adapter's files of a run, without the optimizer's."""
-    from lisa_ros.model.checkpoint import TOKENIZER_FILES, replaced_directory
-    from lisa_ros.model.config import CheckpointError
-    from lisa_ros.training.adapter import ABOUT, ADAPTER, ADAPTER_CONFIG, TRAINED
-
-    if not (run / ABOUT).is_file():
-        raise CheckpointError(f"{run / ABOUT} is missing: give a folder of lisa train, such as runs/NAME/best")
-    with replaced_directory(out) as building:
-        for name in (ABOUT, ADAPTER, ADAPTER_CONFIG, TRAINED, *TOKENIZER_FILES):
-            if (run / name).is_file():
-                shutil.copyfile(run / name, building / name)

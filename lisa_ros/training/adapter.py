@@ -1,4 +1,4 @@
-"""What a run has learned, and nothing else: a folder that, put onto the weights the run began with, is the trained model.
+"""What a run has learned, and nothing else: a folder that, put onto the weights it began with, is the trained model.
 
     adapter_model.safetensors, adapter_config.json    LoRA of the language model, in peft's own format
     trained.safetensors                               everything else that was trained: token rows, heads, mask decoder
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lisa_ros.model.checkpoint import TOKENIZER_FILES, replaced_directory
 from lisa_ros.model.config import CheckpointError, first_line, read_config_json
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.shards import read_tensors
@@ -32,6 +34,7 @@ ABOUT, ADAPTER, ADAPTER_CONFIG, TRAINED = (
     "trained.safetensors",
 )
 PEFT_PREFIX = "base_model.model."  # what peft writes before every name
+SAMPLED = 64  # values of each frozen tensor that its base is told by
 
 
 def save_adapter(building: Path, lisa: Lisa, tokenizer_directory: Path, about: dict[str, Any]) -> None:
@@ -47,7 +50,11 @@ def save_adapter(building: Path, lisa: Lisa, tokenizer_directory: Path, about: d
 def write_adapter(
     building: Path, lisa: Lisa, tensors: dict[str, torch.Tensor], tokenizer_directory: Path, about: dict[str, Any]
 ) -> None:
-    """As ``save_adapter``, of values that were gathered already (name in ``lisa`` -> tensor)."""
+    """As ``save_adapter``, of values that were gathered already (name in ``lisa`` -> tensor).
+
+    Args:
+        about: may hold "base", ``fingerprint(lisa)`` of before the model was cut over processes.
+    """
     lora = {_peft_name(name): tensor for name, tensor in tensors.items() if _is_lora(name)}
     if lora:
         save_file(lora, building / ADAPTER, metadata={"format": "pt"})
@@ -56,7 +63,7 @@ def write_adapter(
         _write_json(building / ADAPTER_CONFIG, config)
     others = {name: tensor for name, tensor in tensors.items() if not _is_lora(name)}
     save_file(others, building / TRAINED, metadata={"format": "pt"})
-    _write_json(building / ABOUT, {**about, "base": fingerprint(lisa)})
+    _write_json(building / ABOUT, {**about, "base": about.get("base") or fingerprint(lisa)})
     added = read_config_json(tokenizer_directory / "added_tokens.json")
     write_tokenizer(tokenizer_directory, building, added)
 
@@ -74,7 +81,7 @@ def load_adapter(
         CheckpointError: a file is missing or damaged, or the base is another one.
     """
     directory = Path(directory)
-    about = read_config_json(directory / ABOUT)
+    about = read_about(directory)
     try:
         start, trainable = Start(**about["start"]), trainable_from(about["trainable"])
         seed, wanted = about.get("seed", 0), about["base"]
@@ -83,14 +90,39 @@ def load_adapter(
     if base is not None:
         start = Start(**{**asdict(start), "lisa" if start.lisa else "llava": base})
     started = start_model(start, work, dtype=dtype, seed=seed)
+    make_trainable(started.lisa, trainable)
     if fingerprint(started.lisa) != wanted:
+        places = ", ".join(part for part in (start.lisa, start.llava, start.sam, start.vision_tower) if part)
         raise CheckpointError(
-            f"{directory} was not trained on {start.lisa or start.llava}: other weights lie there now; "
+            f"{directory} was not trained on {places}: other weights lie there now; "
             "name the ones it was trained on with --model"
         )
-    make_trainable(started.lisa, trainable)
     load_trained(started.lisa, directory)
     return started, about
+
+
+def copy_adapter(directory: Path, out: Path) -> None:
+    """The adapter's files of a run's folder, without the optimizer's. ``out`` appears only when it is whole.
+
+    Raises:
+        CheckpointError: one is missing. OSError: it cannot be written.
+    """
+    names = [ABOUT, TRAINED, *TOKENIZER_FILES]
+    names += [ADAPTER, ADAPTER_CONFIG] if read_about(directory).get("trainable", {}).get("lora") else []
+    for name in names:
+        _require(directory / name)
+    with replaced_directory(out) as building:
+        for name in names:
+            shutil.copyfile(directory / name, building / name)
+
+
+def read_about(directory: Path) -> dict[str, Any]:
+    """What a folder says about itself. Raises CheckpointError when it is none of a run."""
+    if not (directory / ABOUT).is_file():
+        raise CheckpointError(
+            f"{directory / ABOUT} is missing: give a folder that lisa train writes, such as runs/NAME/best"
+        )
+    return read_config_json(directory / ABOUT)
 
 
 def load_trained(lisa: Lisa, directory: Path) -> None:
@@ -104,8 +136,7 @@ def load_trained(lisa: Lisa, directory: Path) -> None:
     for file in (directory / TRAINED, directory / ADAPTER):
         if file == directory / ADAPTER and not any(map(_is_lora, trained)):
             continue
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing: copy the whole folder again")
+        _require(file)
         for stored, tensor in read_tensors(file):
             name = _own_name(stored) if file.name == ADAPTER else stored
             if name not in trained or trained[name].shape != tensor.shape:
@@ -130,11 +161,21 @@ def trainable_from(data: dict[str, Any]) -> Trainable:
 
 
 def fingerprint(lisa: Lisa) -> str:
-    """Tells one base from another: a hash of a frozen matrix, the same whatever precision it was loaded in."""
-    layer = lisa.model.layers[0].self_attn.q_proj  # what LoRA changes first: a merged model differs here from its base
-    weight = getattr(layer, "base_layer", layer).weight
-    values = weight.detach().to("cpu", torch.bfloat16).contiguous()
-    return hashlib.sha256(values.view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
+    """Tells one base from another: a hash of some values of everything frozen (LLaMA, CLIP, SAM), the same whatever
+    precision it was loaded in. Of a model that knows what it trains (``make_trainable``)."""
+    seen = hashlib.sha256()
+    for name, parameter in lisa.named_parameters():
+        if parameter.requires_grad:
+            continue
+        some = parameter.detach().flatten()[:: max(1, parameter.numel() // SAMPLED)]
+        seen.update(f"{name} {tuple(parameter.shape)}".encode())
+        seen.update(some.to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
+    return seen.hexdigest()[:16]
+
+
+def _require(file: Path) -> None:
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing: copy the whole folder again")
 
 
 def _is_lora(name: str) -> bool:

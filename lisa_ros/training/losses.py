@@ -1,4 +1,4 @@
-"""LISA's objective on a batch: CE + 2 BCE + 0.5 DICE (paper section 4.2, equations 1 to 4), at the picture's own size."""
+"""LISA's objective on a batch: CE + 2 BCE + 0.5 DICE (paper section 4.2, equations 1 to 4), at a picture's own size."""
 
 from __future__ import annotations
 

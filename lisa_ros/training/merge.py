@@ -1,4 +1,4 @@
-"""A trained model as a checkpoint that stands alone: LoRA merged, safetensors in the published layout, with a model card."""
+"""A trained model as a checkpoint that stands alone: LoRA merged, safetensors in the published layout, a model card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,8 +24,8 @@ BASE = ".base_layer."  # where peft puts a layer that it has wrapped
 
 
 def merged_tensors(lisa: Lisa) -> Iterator[tuple[str, Tensor]]:
-    """(own name, value) of every tensor, LoRA added to what it changes. The model itself stays as it is: merging in place
-    and taking it out again would cost bits of frozen weights in bfloat16."""
+    """(own name, value) of every tensor, LoRA added to what it changes. The model itself stays as it is: merging in
+    place and taking it out again would cost bits of frozen weights in bfloat16."""
     layers = {f"{name}.": module for name, module in lisa.named_modules() if isinstance(module, LoraLayer)}
     for name, value in lisa.state_dict().items():
         if ".lora_" in name:
@@ -57,7 +58,7 @@ def publish(
         card: the README.md.
 
     Raises:
-        CheckpointError: a value is not finite, or there is no room.
+        CheckpointError: a value is not finite, or there is no room. OSError: ``out`` cannot be written.
     """
     carries_tower = with_vision_tower or lisa.config.vision_tower is None
     names = {name: value for name, value in merged_tensors(lisa) if carries_tower or not name.startswith(TOWER)}
@@ -74,7 +75,10 @@ def publish(
             file = f"model-{number:05}-of-{len(shards):05}.safetensors" if len(shards) > 1 else "model.safetensors"
             tensors = {stored_name(name): names[name].to("cpu", wanted[name]).contiguous() for name in shard}
             _refuse_non_finite(tensors)
-            save_file(tensors, building / file, metadata={"format": "pt"})
+            try:
+                save_file(tensors, building / file, metadata={"format": "pt"})
+            except SafetensorError as error:  # what safetensors makes of a full disk
+                raise CheckpointError(f"{out}: cannot be written ({error}); make room, nothing is left") from error
             weight_map |= dict.fromkeys(tensors, file)
             advance(sum(tensor.nbytes for tensor in tensors.values()))
         if len(shards) > 1:
@@ -106,7 +110,10 @@ def _cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
 def _refuse_non_finite(tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise CheckpointError(f"{name}: NaN or infinite values as {tensor.dtype}; take an earlier state of the run, or --dtype float32")
+            raise CheckpointError(
+                f"{name}: NaN or infinite values as {tensor.dtype}; take an earlier state of the run, "
+                "or --dtype float32"
+            )
 
 
 def _write_json(path: Path, data: dict[str, object]) -> None:

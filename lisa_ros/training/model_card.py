@@ -33,7 +33,8 @@ tags: [reasoning-segmentation, lisa]
 ---
 # {name}
 
-A LISA (Lai et al., "LISA: Reasoning Segmentation via Large Language Model", CVPR 2024) in the published layout, trained with lisa_ros.
+A LISA (Lai et al., "LISA: Reasoning Segmentation via Large Language Model", CVPR 2024) in the published layout,
+trained with lisa_ros.
 
 ```
 lisa segment --model {name} --image a.png --query "the thing one can drink from" --out out
@@ -43,8 +44,8 @@ lisa segment --model {name} --image a.png --query "the thing one can drink from"
 - **Trained on**: {", ".join(sets) or "unknown"}; {about.get("update", "?")} updates
 - **Stored as**: {dtype}; LoRA is merged
 - **Measured**: {measured} Protocol: docs/training.md of lisa_ros. Say which split and which protocol when you compare.
-- **Limits**: those of what it began with and of what it was trained on. Like every LISA it answers with one mask for each [SEG], and without
-  training on absent targets it always finds something.
+- **Limits**: those of what it began with and of what it was trained on. Like every LISA it answers with one mask for
+  each [SEG], and without training on absent targets it always finds something.
 - **Licence**: that of the weights it began with; fill it in before you publish.
 
 ## Recipe

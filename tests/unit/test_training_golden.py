@@ -1,4 +1,4 @@
-"""One training step against the reference's, from examples to gradients: collation, losses, heads, decoder, and LoRA."""
+"""One training step against the reference's, from examples to gradients: collation, losses, heads, decoder, LoRA."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from PIL import Image
 from lisa_ros.datasets.example import Example
 from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.losses import IGNORE
+from lisa_ros.model.prompt import PICTURE
 from lisa_ros.training.collation import collate, tokenize
 from lisa_ros.training.losses import Objective
 from lisa_ros.training.trainable import Lora, Trainable, make_trainable, trained_parameters
@@ -34,15 +35,17 @@ class Step:
         self.lisa, self.tokenizer = load_checkpoint(CHECKPOINT, vision_tower=VISION_TOWER)
         conversation = "llava_llama_2" if "llama2" in name else "llava_v1"
         self.lisa.config = replace(self.lisa.config, conversation=conversation)
+        turn = re.compile(TURN[conversation], re.S)
         self.conversations = [
-            tuple((asked.replace("<im_start><image><im_end>\n", ""), said) for asked, said in re.findall(TURN[conversation], text, re.S))
+            tuple((asked.replace(f"{PICTURE}\n", ""), said) for asked, said in turn.findall(text))
             for text in self.about["conversations"]
         ]
         make_trainable(self.lisa, Trainable(lora=Lora(dropout=0.0) if self.about["lora"] else None))
         for key, value in self.arrays.items():
             if key.startswith("lora/"):
                 self.lisa.get_parameter(key.removeprefix(f"lora/{PEFT}")).data = torch.from_numpy(value)
-        self.batch = collate([self._example(i) for i in range(len(self.about["image_paths"]))], self.lisa.config, self.tokenizer)
+        examples = [self._example(i) for i in range(len(self.about["image_paths"]))]
+        self.batch = collate(examples, self.lisa.config, self.tokenizer)
         seen = {}
         self.lisa.model.text_hidden_fcs[0].register_forward_hook(lambda _, __, out: seen.update(prompts=out.detach()))
         self.lisa.sam.mask_decoder.register_forward_hook(lambda _, __, out: seen.update(low_res=out.detach()))

@@ -18,7 +18,9 @@ from lisa_ros.training.trainable import (
 )
 
 
-@pytest.mark.parametrize(("size", "lora", "vocabulary"), [("7b", 4_194_304, 32004 * 4096), ("13b", 6_553_600, 32003 * 5120)])
+@pytest.mark.parametrize(
+    ("size", "lora", "vocabulary"), [("7b", 4_194_304, 32004 * 4096), ("13b", 6_553_600, 32003 * 5120)]
+)
 def test_counts_of_the_published_sizes(size, lora, vocabulary):
     with torch.device("meta"):
         lisa = Lisa(published_config(size))

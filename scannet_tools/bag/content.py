@@ -27,7 +27,6 @@ from scannet_tools.bag.topics import (
     Topic,
 )
 from scannet_tools.bag.truth import Truth
-from scannet_tools.sens.registration import same_view
 
 if TYPE_CHECKING:
     from scannet_tools.sens import SensFile, SensFrame
@@ -83,8 +82,7 @@ class Content:
         self.path = sens.path
         self._stamps = sens.stamps_ns()
         self._one_at_a_time = threading.Lock()
-        depth_to_color = np.linalg.inv(sens.extrinsic_color.astype(np.float64)) @ sens.extrinsic_depth
-        stored_in_place = same_view(depth_to_color, sens.depth_camera, sens.color_camera)
+        stored_in_place = sens.registration.as_stored
         self._depth_camera = sens.depth_camera if stored_in_place else sens.color_camera.scaled_to(*sens.depth_size)
         self._as_stored = sens.depth_shift == 1000.0 and stored_in_place
         self._raw_color = sens.color_compression == "raw"

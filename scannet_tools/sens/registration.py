@@ -63,8 +63,3 @@ class Registration:
 def _nearest(at: np.ndarray, size: int) -> np.ndarray:
     """int64: the pixel at each place, -1 or `size` for those outside."""
     return np.clip(np.rint(at), -1, size).astype(np.int64)
-
-
-def same_view(depth_to_color: np.ndarray, depth_camera: Camera, color_camera: Camera) -> bool:
-    """Whether depth as stored is already in colour's view."""
-    return Registration(depth_camera, color_camera, depth_to_color).as_stored

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from rosbags.rosbag2 import Reader
 from scipy.spatial.transform import Rotation
-from test_sens import COLOR, DEPTH, HEADER, LOST, color, depth, pose, write
+from test_sens import COLOR, DEPTH, HEADER, LOST, color, depth, pose, released, room, write
 
+from lisa_ros.geometry import Camera
 from lisa_ros.sources.bag import Bag
 from scannet_tools.bag import write_bag
 from scannet_tools.bag.messages import message_types
@@ -139,6 +140,20 @@ def test_other_depth_units_become_millimetres(tmp_path):
     write_bag(write(tmp_path / "a.sens", depth_shift=5000.0), tmp_path / "bag", depth="raw")
     (raw, *_) = of(decoded(tmp_path / "bag"), "/depth/image_raw")
     np.testing.assert_allclose(raw.data.view("<u2").reshape(DEPTH[::-1]), depth(0) / 5, atol=0.51)
+
+
+def test_depth_is_of_the_camera_that_its_camera_info_says(tmp_path):
+    """Released intrinsics: depth is brought into colour's view, so its camera_info is colour's at depth's size. Both
+    together, without the file, say where the room's surfaces are.
+    """
+    write_bag(released(tmp_path / "a.sens"), tmp_path / "bag", depth="raw")
+    messages = decoded(tmp_path / "bag")
+    (raw,), (info,), (color_info,) = (of(messages, f"/{name}") for name in
+                                      ("depth/image_raw", "depth/camera_info", "color/camera_info"))  # fmt: skip
+    assert (info.width, info.height) == (raw.width, raw.height) == (640, 480)
+    camera, color_camera = (Camera(k.k[0], k.k[4], k.k[2], k.k[5], k.width, k.height) for k in (info, color_info))
+    assert camera == color_camera.scaled_to(640, 480)  # so the node, which knows colour's alone, takes it for the same
+    assert np.abs(raw.data.view("<u2").reshape(480, 640) / 1000 - room(camera)).max() < 0.003
 
 
 def test_choice_of_frames(tmp_path):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lisa_ros.geometry import Camera
 from scannet_tools.sens import SensFile, SensHeader, SensWriter
 from scannet_tools.sens.header import COUNT, FRAME, IMU, MOST_ITEMS, pack_header
 
@@ -316,6 +317,40 @@ def test_released_intrinsics_bring_each_depth_pixel_where_its_direction_is(tmp_p
     row = np.round(frame.depth[:, 320] * 1000) - 1
     assert np.abs((row - 239.5) / 577.870605 - tangent).max() <= 0.5 / 577.870605 + 1e-6
     assert (row[0], row[240], row[479]) == (1, 240, 478)
+
+
+def room(camera: Camera) -> np.ndarray:
+    """float64 [h,w] metres: a slanted wall with a box before it, as `camera` sees them.
+
+    The wall goes through (0, 0, 2) and recedes to the right and downwards; the box's face is at 1 m. Its edges fall
+    between the pixels of both cameras of a released scan, the upper and the lower one on other rows in each.
+    """
+    across, down = np.meshgrid(
+        (np.arange(camera.width) - camera.cx) / camera.fx, (np.arange(camera.height) - camera.cy) / camera.fy
+    )
+    box = (across > -0.1) & (across < 0.2493) & (down > -0.3811) & (down < 0.3910)
+    return np.where(box, 1.0, 2 / (1 - 0.3 * across - 0.5 * down))
+
+
+def released(path):
+    """A file of one frame with the sizes and intrinsics of most released scans, which sees `room`."""
+    k_color, k_depth = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    k_color[:2, :3] = [[1170.187988, 0, 647.75], [0, 1170.187988, 483.75]]
+    k_depth[:2, :3] = [[577.870605, 0, 319.5], [0, 577.870605, 239.5]]
+    seen = room(Camera(577.870605, 577.870605, 319.5, 239.5, 640, 480))
+    with SensWriter(path, SensHeader((1296, 968), (640, 480), k_color, k_depth)) as writer:
+        writer.add(np.zeros((968, 1296, 3), np.uint8), np.rint(seen * 1000).astype(np.uint16), pose(0))
+    return path
+
+
+def test_a_wall_and_a_box_are_where_colour_sees_them(tmp_path):
+    """To the pixel: what the colour camera would measure itself, which the depth picture as stored is not."""
+    with SensFile(released(tmp_path / "a.sens")) as sens:
+        frame, stored = sens.geometry_frame(0), sens.frame(0).depth_units() / 1000
+    shown = room(frame.depth_camera)
+    assert np.abs(frame.depth - shown).max() < 0.003  # what the wall recedes by in half a pixel; the box is exact
+    wrong, before = ((depth < 1.2) != (shown < 1.2) for depth in (frame.depth, stored))
+    assert wrong.sum() == 0 and before.sum() == 2 * 202  # as stored the upper and the lower edge are a row off
 
 
 def test_depth_that_sees_less_than_colour_leaves_the_rest_empty(tmp_path):

@@ -137,9 +137,10 @@ def test_recomputing_changes_nothing(settings):
         assert lisa.train().sam.image_encoder.recompute == (recompute and settings.image_encoder)
         found.append(losses((lisa, tokenizer), example(ASKED, TWO)))
     (plain, gradients), (again, recomputed) = found
-    assert plain == again
+    assert plain == pytest.approx(again, rel=1e-5)
     assert gradients.keys() == recomputed.keys()
-    assert all(torch.equal(gradients[name], recomputed[name]) for name in gradients)
+    for name, gradient in gradients.items():  # sums over threads: not to the bit on every machine
+        assert (gradient - recomputed[name]).norm() <= 1e-5 * gradient.norm() + 1e-9, name
 
 
 def test_frozen_towers_keep_nothing_for_a_backward_pass(model):

@@ -22,7 +22,7 @@ from accelerate.utils import DistributedType, gather_object
 from torch import Tensor
 from tqdm import tqdm
 
-from lisa_ros.training.adapter import load_trained, write_adapter
+from lisa_ros.training.adapter import fingerprint, load_trained, write_adapter
 from lisa_ros.training.features import FeatureCache
 from lisa_ros.training.feed import Damaged, Schedule, batches, open_mixture
 from lisa_ros.training.losses import Objective
@@ -218,6 +218,7 @@ class Trainer:
                 "start": asdict(self.recipe.start),
                 "trainable": asdict(self.recipe.trainable),
                 "seed": self.recipe.seed,
+                "base": self._base,
                 "update": self.progress.update,
                 "best_giou": self.progress.best_giou,
                 "recipe": self.recipe.as_dict(),
@@ -251,6 +252,7 @@ class Trainer:
         how, accelerator = self.recipe.optimization, self.accelerator
         if before is not None:
             load_trained(self.lisa, self.out / LAST)
+        self._base = fingerprint(self.lisa)  # of whole weights: prepare() may cut them over processes
         if accelerator.distributed_type == DistributedType.DEEPSPEED:
             config = accelerator.state.deepspeed_plugin.deepspeed_config
             config["train_micro_batch_size_per_gpu"] = how.micro_batch

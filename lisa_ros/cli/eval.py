@@ -33,12 +33,19 @@ def _synthetic_parser(kinds: argparse._SubParsersAction) -> None:
         description="gIoU and cIoU on held-out synthetic scenes by kind of question, refusals of absent targets, two baselines.",
     )
     add_model_flags(parser)
-    parser.add_argument("--count", type=int, default=100, metavar="N", help="frames (default 100), all questions of each")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="both are never trained on (default test)")
+    parser.add_argument(
+        "--count", type=int, default=100, metavar="N", help="frames (default 100), all questions of each"
+    )
+    parser.add_argument(
+        "--split", choices=("test", "val"), default="test", help="both are never trained on (default test)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="first frame (default 0)")
     parser.add_argument("--mode", choices=("mask", "chat"), default="mask")
     parser.add_argument(
-        "--json", type=Path, metavar="OUT", help="write the report here, finished frames to OUT's .rows.jsonl: a second call continues"
+        "--json",
+        type=Path,
+        metavar="OUT",
+        help="write the report here, finished frames to OUT's .rows.jsonl: a second call continues",
     )
     parser.set_defaults(run=_synthetic)
 

@@ -16,11 +16,15 @@ def main(argv: Sequence[str]) -> int:
         description="Write a copy of a ReasonSeg split with more wordings of each question. The same command goes on where it stopped.",
         epilog="Give --out a data root of its own and link the other folders (and explanatory/) there, or train with --data on it.",
     )
-    parser.add_argument("--model", required=True, help="a causal language model: directory or hub id (safetensors; no code of it runs)")
+    parser.add_argument(
+        "--model", required=True, help="a causal language model: directory or hub id (safetensors; no code of it runs)"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data root with reason_seg/ReasonSeg")
     parser.add_argument("--out", type=Path, required=True, metavar="ROOT", help="data root that gets the copy")
     parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--wordings", type=int, default=5, metavar="N", help="texts of a picture, the first included (default 5)")
+    parser.add_argument(
+        "--wordings", type=int, default=5, metavar="N", help="texts of a picture, the first included (default 5)"
+    )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="questions at once (default 8)")
     parser.add_argument("--device", default="auto", help="auto (CUDA when there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
@@ -53,5 +57,8 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         raise CommandError(f"--out {args.out}: cannot be written ({error}); what was finished is kept") from error
     dropped = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()) if reason != "kept")
-    print(f"{args.out / FOLDER / args.split}: {counts['kept']} new wordings" + (f"; dropped: {dropped}" if dropped else ""))
+    print(
+        f"{args.out / FOLDER / args.split}: {counts['kept']} new wordings"
+        + (f"; dropped: {dropped}" if dropped else "")
+    )
     return 0

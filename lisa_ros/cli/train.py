@@ -18,14 +18,26 @@ def main(argv: Sequence[str]) -> int:
         "config/train/mini.yaml trains lisa-mini from nothing and has arguments of its own: lisa train config/train/mini.yaml --help",
     )
     parser.add_argument("recipe", type=Path, help="e.g. config/train/lisa-7b.yaml")
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data sets (default: the recipe's data.root)")
+    parser.add_argument(
+        "--data", type=Path, metavar="ROOT", help="folder of the data sets (default: the recipe's data.root)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/<name of the recipe>)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, such as optimization.micro_batch=4"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the recipe, such as optimization.micro_batch=4",
     )
-    parser.add_argument("--force", action="store_true", help="go on although the run in --out began with another recipe")
     parser.add_argument(
-        "--skip-damaged", type=int, default=0, metavar="N", help="replace up to N damaged examples by others (default 0: stop)"
+        "--force", action="store_true", help="go on although the run in --out began with another recipe"
+    )
+    parser.add_argument(
+        "--skip-damaged",
+        type=int,
+        default=0,
+        metavar="N",
+        help="replace up to N damaged examples by others (default 0: stop)",
     )
     parser.add_argument("--check", action="store_true", help="open the data and count what is trained, then end")
     argv = list(argv)
@@ -83,6 +95,12 @@ def _train(args: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{error.filename or args.out}: {error.strerror or error}") from error
     if trainer.accelerator.is_main_process:
-        best = f", best gIoU {progress.best_giou:.4f} at update {progress.best_update}" if progress.best_giou is not None else ""
-        print(f"{out}: {progress.update} updates{best}\nmake a checkpoint of it: lisa merge {out / 'best'} --out {recipe.name}")
+        best = (
+            f", best gIoU {progress.best_giou:.4f} at update {progress.best_update}"
+            if progress.best_giou is not None
+            else ""
+        )
+        print(
+            f"{out}: {progress.update} updates{best}\nmake a checkpoint of it: lisa merge {out / 'best'} --out {recipe.name}"
+        )
     return 0

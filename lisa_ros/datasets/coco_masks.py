@@ -39,7 +39,9 @@ def draw(segmentation: Any, height: int, width: int, where: str) -> np.ndarray:
     except Exception as error:  # pycocotools raises plain Exception, TypeError, ValueError
         raise DatasetError(f"{where}: not a polygon nor a run length ({error})") from error
     if drawn.shape != (height, width):
-        raise DatasetError(f"{where}: the mask is {list(drawn.shape)}, the picture [{height}, {width}]: they do not belong together")
+        raise DatasetError(
+            f"{where}: the mask is {list(drawn.shape)}, the picture [{height}, {width}]: they do not belong together"
+        )
     return drawn.astype(bool)
 
 

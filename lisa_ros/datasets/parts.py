@@ -26,7 +26,9 @@ class Parts:
         self, name: str, annotations: Path, pictures: Path, count: int, exclude_images: frozenset[int] = frozenset()
     ) -> None:
         self.name, self._pictures, self._count, self._where = name, pictures, count, annotations
-        images, found, categories = fields_of(read_json(annotations), str(annotations), "images", "annotations", "categories")
+        images, found, categories = fields_of(
+            read_json(annotations), str(annotations), "images", "annotations", "categories"
+        )
         self._names = {category["id"]: _names(category["name"]) for category in categories}
         by_image: dict[Any, list[tuple[Any, Any]]] = {}
         for item in found:
@@ -34,7 +36,9 @@ class Parts:
                 item, f"{annotations}: annotation {item.get('id')}", "image_id", "category_id", "segmentation"
             )
             if category not in self._names:
-                raise DatasetError(f"{annotations}: annotation {item.get('id')} is of category {category}, which it does not list")
+                raise DatasetError(
+                    f"{annotations}: annotation {item.get('id')} is of category {category}, which it does not list"
+                )
             by_image.setdefault(image, []).append((category, segmentation))
         self._images = [
             (image["file_name"], image["height"], image["width"], by_image[image["id"]])
@@ -57,7 +61,9 @@ class Parts:
         for number in chosen:
             category, segmentation = annotations[number]
             turns.append(conversation(ask_short(self._spoken(category, rng), rng), pick(ANSWERS, rng)))
-            masks.append(draw(segmentation, height, width, f"{self._where}: {file}, annotation {number} of the picture"))
+            masks.append(
+                draw(segmentation, height, width, f"{self._where}: {file}, annotation {number} of the picture")
+            )
         return Example(str(path), image, path, tuple(turns), stack(masks, height, width))
 
     def _spoken(self, category: Any, rng: np.random.Generator) -> str:

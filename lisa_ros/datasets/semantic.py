@@ -101,7 +101,9 @@ class Mapillary(LabelPictures):
         folder = Path(root) / "mapillary"
         where = folder / "config_v2.0.json"
         (labels,) = fields_of(read_json(where), str(where), "labels")
-        classes = [fields_of(label, f"{where}: label {number}", "readable")[0].lower() for number, label in enumerate(labels)]
+        classes = [
+            fields_of(label, f"{where}: label {number}", "readable")[0].lower() for number, label in enumerate(labels)
+        ]
         files_ = listed(folder / "training" / "v2.0" / "labels", "*.png")
         pairs = [(folder / "training" / "images" / f"{one.stem}.jpg", one) for one in files_]
         super().__init__("mapillary", pairs, classes, count)

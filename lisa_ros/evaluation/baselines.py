@@ -2,6 +2,7 @@
 
 Both baselines look at the ground truth, both answer every question (they refuse nothing), and neither reads the question.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -46,7 +47,9 @@ class BestConstant:
         if self._sum is None:
             self._sum = np.zeros(target.shape, dtype=np.int32)
         elif self._sum.shape != target.shape:
-            raise ValueError(f"target is {target.shape}, those before it {self._sum.shape}: one constant cannot fit both")
+            raise ValueError(
+                f"target is {target.shape}, those before it {self._sum.shape}: one constant cannot fit both"
+            )
         self._sum += target
         self._count += 1
 

@@ -9,6 +9,7 @@ that code's order:
   0.99999 and a long run prints 1.0000;
 - cIoU is the sum of intersections over (the sum of unions + 1e-10); masks with an empty union add nothing to either.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -139,8 +139,7 @@ class _EngineWork:
         """The stages of the runs that counted in two rows."""
         counted = self._first[-len(first.samples_ms) :]
         timings = [
-            Timing(row, [1000 * seconds[stage] for seconds in counted], remark=remark)
-            for row, stage, remark in STAGES
+            Timing(row, [1000 * seconds[stage] for seconds in counted], remark=remark) for row, stage, remark in STAGES
         ]
         for timing in timings:
             timing.share = timing.p50 / first.p50

@@ -5,6 +5,7 @@ questions of a frame asked at once on one encoding. A present target scores the 
 it scores 0. Questions about absent targets enter no IoU: they count as refused or not. Everything but the seconds is
 deterministic.
 """
+
 from __future__ import annotations
 
 import hashlib

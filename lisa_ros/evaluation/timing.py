@@ -1,4 +1,5 @@
 """How long the stages of one query take, measured from outside the engine (what a user of it waits for)."""
+
 from __future__ import annotations
 
 import time

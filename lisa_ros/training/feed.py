@@ -131,7 +131,12 @@ def batches(
 
 
 def make_batch(
-    examples: Sequence[Example], *, config: LisaConfig, tokenizer: LisaTokenizer, max_length: int, cache: FeatureCache | None
+    examples: Sequence[Example],
+    *,
+    config: LisaConfig,
+    tokenizer: LisaTokenizer,
+    max_length: int,
+    cache: FeatureCache | None,
 ) -> Batch:
     """Examples to a batch, with the towers' features where the cache has all of them."""
     if cache is None:

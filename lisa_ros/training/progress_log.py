@@ -28,7 +28,9 @@ class ProgressLog:
         now = time.monotonic()
         rate = self._batch / max(now - self._before, 1e-9)
         self._before = now
-        self._write({"update": update, **{k: round(v, 7) for k, v in values.items()}, "pictures_per_second": round(rate, 3)})
+        self._write(
+            {"update": update, **{k: round(v, 7) for k, v in values.items()}, "pictures_per_second": round(rate, 3)}
+        )
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, update)
         shown = " ".join(f"{name} {values[name]:.3f}" for name in ("loss", "ce", "bce", "dice"))
@@ -36,7 +38,9 @@ class ProgressLog:
 
     def validation(self, update: int, summary: Summary) -> None:
         """Note a validation."""
-        self._write({"update": update, "giou": round(summary.giou, 6), "ciou": round(summary.ciou, 6), "questions": summary.n})
+        self._write(
+            {"update": update, "giou": round(summary.giou, 6), "ciou": round(summary.ciou, 6), "questions": summary.n}
+        )
         self._board.add_scalar("validation/gIoU", summary.giou, update)
         self._board.add_scalar("validation/cIoU", summary.ciou, update)
         self._before = time.monotonic()

@@ -210,7 +210,9 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         data=Data(groups=groups, **section),
         trainable=trainable_from(data.pop("trainable", None) or {}),
         optimization=Optimization(**optimization),
-        validation=Validation(**(data.pop("validation") or {})) if data.get("validation", {}) is not None else _none(data),
+        validation=Validation(**(data.pop("validation") or {}))
+        if data.get("validation", {}) is not None
+        else _none(data),
         **data,
     )
     _check(recipe)
@@ -240,5 +242,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-

@@ -43,12 +43,24 @@ class LanguageModel:
         seed: of the sampling: equal seeds, texts and model give equal wordings.
     """
 
-    def __init__(self, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0, temperature: float = 0.9) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        temperature: float = 0.9,
+    ) -> None:
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-            self._model = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False, use_safetensors=True, dtype=dtype)
+            self._model = AutoModelForCausalLM.from_pretrained(
+                model, trust_remote_code=False, use_safetensors=True, dtype=dtype
+            )
         except (OSError, ValueError) as error:
-            raise DatasetError(f"--model {model}: not a causal language model in safetensors ({str(error).splitlines()[0]})") from error
+            raise DatasetError(
+                f"--model {model}: not a causal language model in safetensors ({str(error).splitlines()[0]})"
+            ) from error
         self._model.to(device).eval()
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token is None:

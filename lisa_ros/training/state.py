@@ -58,7 +58,9 @@ class RunFolder:
         try:
             return Progress(**data)
         except TypeError as error:
-            raise CheckpointError(f"{self.out / LAST / STATE}: {error}; remove the run's folder to begin anew") from error
+            raise CheckpointError(
+                f"{self.out / LAST / STATE}: {error}; remove the run's folder to begin anew"
+            ) from error
 
     def save(self, progress: Progress, write: Any, optimizer: dict[str, Tensor], *, best: bool) -> Path:
         """Write a checkpoint.

@@ -36,7 +36,13 @@ from lisa_ros.training.validation import Validator
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 """Here processes hold parts of weights or moments: accelerate writes those, and only the same number of processes reads them."""
-MAY_CHANGE = ("optimization.workers", "optimization.save_every", "optimization.cache_features", "validation", "data.root")
+MAY_CHANGE = (
+    "optimization.workers",
+    "optimization.save_every",
+    "optimization.cache_features",
+    "validation",
+    "data.root",
+)
 """Keys of a recipe that do not change what a run learns."""
 
 
@@ -122,7 +128,13 @@ class Trainer:
             )
         )
         log = ProgressLog(self.out, how.batch) if self._main else None
-        bar = tqdm(total=how.updates, initial=self.progress.update, desc=self.recipe.name, unit="update", disable=None if self._main else True)
+        bar = tqdm(
+            total=how.updates,
+            initial=self.progress.update,
+            desc=self.recipe.name,
+            unit="update",
+            disable=None if self._main else True,
+        )
         if self.progress.update == 0 and self._validator is not None:
             self._validate(log)
         with _stop_requests() as stop, bar:

@@ -53,8 +53,13 @@ def frame(count: int) -> ExportedFrame:
         Question("hand me the blue book, please", "explicit", (2,), "It is the blue book."),
         Question("a ladder", "absent", (), "There is no ladder here."),
     ][:count]
-    objects = [{"id": 1, "kind": "mug", "color": "red", "pixels": 400}, {"id": 2, "kind": "book", "color": "blue", "pixels": 400}]
-    return ExportedFrame(rng.integers(0, 255, (48, 64, 3), np.uint8), instance, (instance > 0).astype(np.uint8), objects, questions)
+    objects = [
+        {"id": 1, "kind": "mug", "color": "red", "pixels": 400},
+        {"id": 2, "kind": "book", "color": "blue", "pixels": 400},
+    ]
+    return ExportedFrame(
+        rng.integers(0, 255, (48, 64, 3), np.uint8), instance, (instance > 0).astype(np.uint8), objects, questions
+    )
 
 
 def batch_of(samples, lisa, tokenizer):
@@ -75,7 +80,12 @@ def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
     tokens = [len(answer) for answer in sample.answers]
     alone = []
     for prompt, answer in zip(sample.prompts, sample.answers):
-        one = next(s for q in frame(3).questions for s in [sample_of([q], lisa, tokenizer)] if s.answers == [answer] and s.prompts == [prompt])
+        one = next(
+            s
+            for q in frame(3).questions
+            for s in [sample_of([q], lisa, tokenizer)]
+            if s.answers == [answer] and s.prompts == [prompt]
+        )
         alone.append(objective(batch_of([one], lisa, tokenizer), PLAIN))
     ce = sum(losses["ce"] * count for losses, count in zip(alone, tokens)) / sum(tokens)
     assert packed["ce"].item() == pytest.approx(ce.item(), abs=1e-5)
@@ -125,7 +135,10 @@ def test_a_few_updates_lower_every_loss(tokenizer):
         assert history[-1][name] < 0.8 * history[0][name], name
 
 
-TOWER, DECODER = "lisa.model.visual_model.image_encoder.pos_embed", "lisa.model.visual_model.mask_decoder.mask_tokens.weight"
+TOWER, DECODER = (
+    "lisa.model.visual_model.image_encoder.pos_embed",
+    "lisa.model.visual_model.mask_decoder.mask_tokens.weight",
+)
 READER, PROMPTER = "lisa.model.layers.0.self_attn.q_proj.weight", "lisa.model.text_hidden_fcs.0.0.weight"
 NAMES = "warmup.kind_prompt.weight"
 
@@ -134,7 +147,12 @@ NAMES = "warmup.kind_prompt.weight"
     ("part", "names", "trained", "untouched"),
     [
         ("vision", {"dense", "bce", "dice", "loss"}, (TOWER, DECODER, NAMES), (READER, PROMPTER)),
-        ("language", {"dense", "ce", "align", "place", "presence", "loss"}, (READER, PROMPTER), (TOWER, DECODER, NAMES)),
+        (
+            "language",
+            {"dense", "ce", "align", "place", "presence", "loss"},
+            (READER, PROMPTER),
+            (TOWER, DECODER, NAMES),
+        ),
         (
             "whole",
             {"dense", "ce", "align", "place", "presence", "bce", "dice", "absent", "loss"},
@@ -147,7 +165,9 @@ def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenize
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
     objective = Objective(lisa, WarmUp(32, 16, 40, 12))
-    stage = replace(PLAIN, part=part, dense_weight=1.0, absent_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0)
+    stage = replace(
+        PLAIN, part=part, dense_weight=1.0, absent_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0
+    )
     losses = objective(batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer), stage)
     losses["loss"].backward()
     assert set(losses) == names
@@ -193,7 +213,9 @@ def test_a_bad_recipe_is_named(tmp_path):
     path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: []\nspeed: 3\n")
     with pytest.raises(RecipeError, match="speed"):
         read_recipe(path)
-    path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: [{name: s, images: 1, batch: 1, lr: 1.0, part: all}]\n")
+    path.write_text(
+        "name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: [{name: s, images: 1, batch: 1, lr: 1.0, part: all}]\n"
+    )
     with pytest.raises(RecipeError, match='part "all"'):
         read_recipe(path)
     with pytest.raises(RecipeError, match="nothing.yaml"):

@@ -17,9 +17,35 @@ RECIPE = {
     "vocabulary": 700,
     "model": MODEL,
     "stages": [
-        {"name": "vision", "part": "vision", "images": 6, "batch": 2, "lr": 1.0e-3, "names": 3, "questions": 1, "dense_weight": 1.0},
-        {"name": "language", "part": "language", "images": 4, "batch": 2, "lr": 1.0e-3, "questions": 3, "align_weight": 1.0},
-        {"name": "whole", "part": "whole", "images": 8, "batch": 2, "lr": 1.0e-3, "questions": 3, "dense_weight": 0.3, "align_weight": 0.3},
+        {
+            "name": "vision",
+            "part": "vision",
+            "images": 6,
+            "batch": 2,
+            "lr": 1.0e-3,
+            "names": 3,
+            "questions": 1,
+            "dense_weight": 1.0,
+        },
+        {
+            "name": "language",
+            "part": "language",
+            "images": 4,
+            "batch": 2,
+            "lr": 1.0e-3,
+            "questions": 3,
+            "align_weight": 1.0,
+        },
+        {
+            "name": "whole",
+            "part": "whole",
+            "images": 8,
+            "batch": 2,
+            "lr": 1.0e-3,
+            "questions": 3,
+            "dense_weight": 0.3,
+            "align_weight": 0.3,
+        },
     ],
 }
 

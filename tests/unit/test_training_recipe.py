@@ -21,7 +21,9 @@ def read(name, *changes):
 def test_every_recipe_is_the_papers(name):
     recipe = read(name)
     assert recipe.name == name
-    assert recipe.trainable.lora.rank == 8 and recipe.trainable.lora.alpha == 16 and recipe.trainable.lora.dropout == 0.05
+    assert (
+        recipe.trainable.lora.rank == 8 and recipe.trainable.lora.alpha == 16 and recipe.trainable.lora.dropout == 0.05
+    )
     assert recipe.trainable.lora.targets == ("q_proj", "v_proj")
     how = recipe.optimization
     assert how.betas == (0.9, 0.95) and how.weight_decay == 0 and how.clip == 1.0 and how.precision == "bf16"
@@ -32,7 +34,12 @@ def test_every_recipe_is_the_papers(name):
 
 def test_the_mixture_of_the_paper():
     groups = read("lisa-7b").data.groups
-    assert {name: group.rate for name, group in groups.items()} == {"semantic": 9, "referring": 3, "instruct": 3, "reasoning": 1}
+    assert {name: group.rate for name, group in groups.items()} == {
+        "semantic": 9,
+        "referring": 3,
+        "instruct": 3,
+        "reasoning": 1,
+    }
     assert set(groups["semantic"].sets) == SEMANTIC
     assert set(groups["referring"].sets) == {"refclef", "refcoco", "refcoco+", "refcocog"}
     assert groups["reasoning"].settings == {"split": "train", "explanatory": 0.1, "rephrased": True}
@@ -52,7 +59,11 @@ def test_rows_of_the_tables_differ_in_what_they_say():
                          ("without-partseg", {"paco_lvis", "pascal_part"}), ("only-partseg", SEMANTIC - {"paco_lvis", "pascal_part"})):  # fmt: skip
         assert differs(name) == ["data.groups.semantic.sets"]
         assert set(read(name).data.groups["semantic"].sets) == SEMANTIC - absent
-    for name, group in (("no-semseg", "semantic"), ("without-referseg", "referring"), ("without-reasonseg", "reasoning")):
+    for name, group in (
+        ("no-semseg", "semantic"),
+        ("without-referseg", "referring"),
+        ("without-reasonseg", "reasoning"),
+    ):
         assert differs(name) == [f"data.groups.{group}"]
     assert read("train-val-439").data.groups["reasoning"].settings["split"] == "train+val"
     assert read("train-val-439").validation is None

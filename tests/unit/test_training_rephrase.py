@@ -89,14 +89,30 @@ def language_model(tmp_path_factory):
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
     config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, bos_token_id=0, eos_token_id=1
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=0,
+        eos_token_id=1,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
 
 def test_any_local_causal_language_model(bench, language_model, tmp_path, capsys):  # noqa: F811
-    command = ["rephrase", "--model", str(language_model), "--data", str(bench / "data"), "--wordings", "3", "--device", "cpu"]
+    command = [
+        "rephrase",
+        "--model",
+        str(language_model),
+        "--data",
+        str(bench / "data"),
+        "--wordings",
+        "3",
+        "--device",
+        "cpu",
+    ]
     outs = [tmp_path / "one", tmp_path / "two"]
     for out in outs:
         assert main([*command, "--out", str(out)]) == 0
@@ -107,6 +123,14 @@ def test_any_local_causal_language_model(bench, language_model, tmp_path, capsys
 
 def test_a_model_that_is_none(bench, tmp_path, capsys):  # noqa: F811
     (tmp_path / "empty").mkdir()
-    command = ["rephrase", "--model", str(tmp_path / "empty"), "--data", str(bench / "data"), "--out", str(tmp_path / "out")]
+    command = [
+        "rephrase",
+        "--model",
+        str(tmp_path / "empty"),
+        "--data",
+        str(bench / "data"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 1
     assert "not a causal language model in safetensors" in capsys.readouterr().err

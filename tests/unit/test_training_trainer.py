@@ -26,7 +26,9 @@ class PowerCut(Exception):
 
 def run(bench, out, *, changes=(), **settings):  # noqa: F811
     out.mkdir(parents=True, exist_ok=True)
-    return Trainer(read_recipe(written(bench, out / "recipe.yaml"), changes), out, say=lambda text: None, **settings).run()
+    return Trainer(
+        read_recipe(written(bench, out / "recipe.yaml"), changes), out, say=lambda text: None, **settings
+    ).run()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,16 @@ def test_readers_change_nothing(bench, straight, tmp_path):  # noqa: F811
 
 def test_two_processes_learn_what_one_learns(bench, straight, tmp_path):  # noqa: F811
     path = written(bench, tmp_path / "recipe.yaml")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "lisa_ros.cli"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "lisa_ros.cli",
+    ]
     done = subprocess.run(
         [*command, "train", str(path), "--out", str(tmp_path / "run")],
         capture_output=True, text=True, timeout=300, env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
@@ -99,7 +110,9 @@ def test_two_processes_learn_what_one_learns(bench, straight, tmp_path):  # noqa
     assert done.returncode == 0, done.stderr[-2000:]
     assert losses(tmp_path / "run") == pytest.approx(losses(straight), abs=1e-5)
     assert_same(trained(straight), trained(tmp_path / "run"), rtol=1e-3, atol=1e-4)
-    assert run(bench, tmp_path / "run", changes=["optimization.updates=8"], force=True).update == 8  # by one process again
+    assert (
+        run(bench, tmp_path / "run", changes=["optimization.updates=8"], force=True).update == 8
+    )  # by one process again
 
 
 def test_recomputing_and_accumulating_change_nothing(bench, straight, tmp_path):  # noqa: F811
@@ -124,7 +137,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(broken, 
         value = torch.full((), float("nan"), requires_grad=True)
         return {"loss": value, "ce": value, "bce": value, "dice": value}
 
-    with pytest.raises(TrainingError, match=r"update 2: the loss of .*\.(jpg|json).* is not finite.*holds the state of update 2"):
+    with pytest.raises(
+        TrainingError, match=r"update 2: the loss of .*\.(jpg|json).* is not finite.*holds the state of update 2"
+    ):
         broken(poisoned)
     assert RunFolder(tmp_path / "run").progress().update == 2
 
@@ -165,7 +180,11 @@ main(sys.argv[1:])
 
 def test_killed_in_the_middle_of_a_save(bench, straight, tmp_path):  # noqa: F811
     path = written(bench, tmp_path / "recipe.yaml")
-    done = subprocess.run([sys.executable, "-c", KILLED, "train", str(path), "--out", str(tmp_path / "run")], timeout=120, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, "train", str(path), "--out", str(tmp_path / "run")],
+        timeout=120,
+        capture_output=True,
+    )
     assert done.returncode == -signal.SIGKILL
     assert RunFolder(tmp_path / "run").progress().update == 2
     run(bench, tmp_path / "run")
@@ -242,7 +261,9 @@ def test_damaged_pictures_can_be_left_out(bench, damaged, tmp_path):  # noqa: F8
 def test_bfloat16(bench, tmp_path):  # noqa: F811
     path = written(bench, tmp_path / "recipe.yaml", precision="bf16", updates=2)
     command = [sys.executable, "-m", "lisa_ros.cli", "train", str(path), "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, timeout=120, capture_output=True, text=True, env={**os.environ, "ACCELERATE_USE_CPU": "true"})
+    done = subprocess.run(
+        command, timeout=120, capture_output=True, text=True, env={**os.environ, "ACCELERATE_USE_CPU": "true"}
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(losses(tmp_path / "run")) == 2 and "lisa merge" in done.stdout
     assert {value.dtype for value in trained(tmp_path / "run").values()} == {torch.float32}
@@ -262,7 +283,9 @@ def test_validation_scores_the_model_as_the_finished_one_is_scored(bench, straig
     engine = Engine.load(tmp_path / "merged", dtype="float32")
     engine.min_target_probability = 0.0
     rows = score_items(engine, open_evaluation_set("reasonseg", bench / "data", "val"), limit=1)
-    assert summarise_rows(rows).giou == pytest.approx([row["giou"] for row in log(straight) if "giou" in row][-1], abs=1e-5)
+    assert summarise_rows(rows).giou == pytest.approx(
+        [row["giou"] for row in log(straight) if "giou" in row][-1], abs=1e-5
+    )
     assert recipe(bench)["validation"]["limit"] == 1
 
 
@@ -272,6 +295,10 @@ def test_reasoning_alone_needs_no_referring_data(bench, tmp_path):  # noqa: F811
 
     root = tmp_path / "data"
     shutil.copytree(bench / "data" / "reason_seg", root / "reason_seg")
-    only = ["data.groups={reasoning: {rate: 1, sets: [reasonseg]}}", "data.exclude_heldout=true", "optimization.updates=1"]
+    only = [
+        "data.groups={reasoning: {rate: 1, sets: [reasonseg]}}",
+        "data.exclude_heldout=true",
+        "optimization.updates=1",
+    ]
     only += [f"data.groups.{name}=null" for name in ("semantic", "referring", "instruct")]
     assert run(bench, tmp_path / "run", root=root, changes=only).update == 1

@@ -34,7 +34,16 @@ def bench(tmp_path_factory):
 
 
 def recipe(bench: Path, **optimization) -> dict:
-    settings = {"lr": 1e-3, "warmup": 2, "updates": 6, "batch": 4, "micro_batch": 2, "precision": "no", "workers": 0, "save_every": 2}
+    settings = {
+        "lr": 1e-3,
+        "warmup": 2,
+        "updates": 6,
+        "batch": 4,
+        "micro_batch": 2,
+        "precision": "no",
+        "workers": 0,
+        "save_every": 2,
+    }
     return {
         "name": "tiny",
         "seed": 5,
@@ -52,7 +61,11 @@ def written(bench: Path, path: Path, **optimization) -> Path:
 
 def trained(run: Path) -> dict[str, torch.Tensor]:
     """All that a run has learned."""
-    return {name: value.clone() for file in sorted((run / "last").glob("*.safetensors")) for name, value in read_tensors(file)}
+    return {
+        name: value.clone()
+        for file in sorted((run / "last").glob("*.safetensors"))
+        for name, value in read_tensors(file)
+    }
 
 
 def log(run: Path) -> list[dict]:

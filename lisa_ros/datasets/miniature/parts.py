@@ -20,7 +20,13 @@ def write(root: Path, pictures: Sequence[Picture]) -> None:
     names = {kind: kind.replace(" ", "_") for kind in KIND_NAMES[1:]}
     paco = [names[kind] for kind in names] + [f"{names[kind]}:{part}_(part)" for kind in names for part in PARTS]
     pascal = [f"{kind}:{part}" for kind in names for part in PARTS]
-    _write(root / "vlpart" / "paco" / "annotations" / "paco_lvis_v1_train.json", pictures, paco, "train2017/{:012}.jpg", names)
+    _write(
+        root / "vlpart" / "paco" / "annotations" / "paco_lvis_v1_train.json",
+        pictures,
+        paco,
+        "train2017/{:012}.jpg",
+        names,
+    )
     folder = root / "vlpart" / "pascal_part"
     _write(folder / "train.json", pictures, pascal, "2010_{:06}.jpg", {kind: kind for kind in names})
     for picture in pictures:
@@ -40,7 +46,11 @@ def _write(path: Path, pictures: Sequence[Picture], categories: list[str], file:
                 if name in ids and mask.any():
                     number = len(annotations) + 1
                     annotations.append(_annotation(number, picture.id, ids[name], mask))
-    data = {"images": images, "annotations": annotations, "categories": [{"id": number, "name": name} for name, number in ids.items()]}
+    data = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }
     path.write_text(json.dumps(data), encoding="utf-8")
 
 

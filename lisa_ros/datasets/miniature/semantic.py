@@ -52,7 +52,15 @@ def _write_config(path: Path) -> None:
     """Mapillary's list of labels; "readable" is what they are called."""
     path.parent.mkdir(parents=True, exist_ok=True)
     labels = [
-        {"name": f"object--{kind.replace(' ', '-')}", "readable": kind.capitalize(), "instances": True, "evaluate": True, "color": [0, 0, n]}
+        {
+            "name": f"object--{kind.replace(' ', '-')}",
+            "readable": kind.capitalize(),
+            "instances": True,
+            "evaluate": True,
+            "color": [0, 0, n],
+        }
         for n, kind in enumerate(KIND_NAMES)
     ]
-    path.write_text(json.dumps({"version": "2.0", "mapping": "public", "folder_structure": "", "labels": labels}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"version": "2.0", "mapping": "public", "folder_structure": "", "labels": labels}), encoding="utf-8"
+    )

@@ -95,12 +95,9 @@ def _train(args: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{error.filename or args.out}: {error.strerror or error}") from error
     if trainer.accelerator.is_main_process:
-        best = (
-            f", best gIoU {progress.best_giou:.4f} at update {progress.best_update}"
-            if progress.best_giou is not None
-            else ""
-        )
-        print(
-            f"{out}: {progress.update} updates{best}\nmake a checkpoint of it: lisa merge {out / 'best'} --out {recipe.name}"
-        )
+        best = ""
+        if progress.best_giou is not None:
+            best = f", best gIoU {progress.best_giou:.4f} at update {progress.best_update}"
+        print(f"{out}: {progress.update} updates{best}")
+        print(f"make a checkpoint of it: lisa merge {out / 'best'} --out {recipe.name}")
     return 0

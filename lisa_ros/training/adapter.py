@@ -44,7 +44,7 @@ def save_adapter(building: Path, lisa: Lisa, tokenizer_directory: Path, about: d
         about: "start" and "trainable" as dictionaries, and whatever else shall be known of the run.
     """
     tensors = {name: p.detach().to("cpu").contiguous() for name, p in trained_parameters(lisa).items()}
-    write_adapter(building, lisa, tensors, tokenizer_directory, about)
+    write_adapter(building, lisa, tensors, tokenizer_directory, {**about, "base": fingerprint(lisa)})
 
 
 def write_adapter(
@@ -53,7 +53,7 @@ def write_adapter(
     """As ``save_adapter``, of values that were gathered already (name in ``lisa`` -> tensor).
 
     Args:
-        about: may hold "base", ``fingerprint(lisa)`` of before the model was cut over processes.
+        about: holds "base", too: ``fingerprint(lisa)`` of before the model was cut over processes.
     """
     lora = {_peft_name(name): tensor for name, tensor in tensors.items() if _is_lora(name)}
     if lora:
@@ -63,7 +63,7 @@ def write_adapter(
         _write_json(building / ADAPTER_CONFIG, config)
     others = {name: tensor for name, tensor in tensors.items() if not _is_lora(name)}
     save_file(others, building / TRAINED, metadata={"format": "pt"})
-    _write_json(building / ABOUT, {**about, "base": about.get("base") or fingerprint(lisa)})
+    _write_json(building / ABOUT, about)
     added = read_config_json(tokenizer_directory / "added_tokens.json")
     write_tokenizer(tokenizer_directory, building, added)
 

@@ -201,6 +201,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         optimization["betas"] = tuple(optimization["betas"])
     if "lr" in optimization:
         optimization["lr"] = float(optimization["lr"])  # YAML takes 3e-4, without a point, for text
+    validation = data.pop("validation", {})
     start = dict(data.pop("start"))
     # the head's starting point depends on which of the two ways it is: a base's other way goes
     if start.get("lisa") is not None:
@@ -210,17 +211,11 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         data=Data(groups=groups, **section),
         trainable=trainable_from(data.pop("trainable", None) or {}),
         optimization=Optimization(**optimization),
-        validation=Validation(**(data.pop("validation") or {}))
-        if data.get("validation", {}) is not None
-        else _none(data),
+        validation=None if validation is None else Validation(**validation),
         **data,
     )
     _check(recipe)
     return recipe
-
-
-def _none(data: dict[str, Any]) -> None:
-    data.pop("validation")
 
 
 def _check(recipe: Recipe) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import pytest
 from fakes import ColorEngine
+from two_processes import run_in_two
 
 from lisa_ros.cli import eval_sets
 from lisa_ros.cli.main import main
@@ -36,20 +36,7 @@ def figures(folder):
 
 def test_two_processes_started_by_torch_come_to_the_figures_of_one(root, tmp_path):
     words = ["eval", "reasonseg", "--data", str(root), "--dtype", "float32", "--device", "cpu", "--out"]
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "lisa_ros.cli",
-    ]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, *words, str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=900
-    )
+    done = run_in_two("-m", "lisa_ros.cli", *words, str(tmp_path / "two"), PYTHONPATH=os.pathsep.join(sys.path))
     assert done.returncode == 0, done.stderr
     two = tmp_path / "two" / "reasonseg-val"
     assert {file.name for file in two.iterdir()} >= {"rows.0-of-2.jsonl", "rows.1-of-2.jsonl", "report.html"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lisa_ros.training.recipe import RecipeError, changed_keys, read_recipe
+from lisa_ros.training.recipe import RecipeError, Validation, changed_keys, read_recipe
 from lisa_ros.training.schedule import learning_rate
 
 FOLDER = Path(__file__).parents[2] / "config" / "train"
@@ -95,6 +95,13 @@ def test_keys_can_be_changed_on_the_command_line():
 def test_what_is_wrong_is_named(change, said):
     with pytest.raises(RecipeError, match=said):
         read("lisa-7b", change)
+
+
+def test_a_recipe_that_says_nothing_of_validation_is_validated_as_usual(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: x\nstart: {lisa: lisa-mini}\ndata: {groups: {reasoning: {rate: 1, sets: [reasonseg]}}}\n")
+    assert read_recipe(path).validation == Validation()
+    assert read_recipe(path, ["validation=null"]).validation is None
 
 
 def test_features_of_a_trained_encoder_cannot_be_kept():

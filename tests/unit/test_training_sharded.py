@@ -1,13 +1,11 @@
 """Weights cut over two processes by FSDP 2 (config/accelerate/fsdp.yaml), of which one draws a batch without masks."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from sharded_step import model_and_examples
+from two_processes import run_in_two
 
 from lisa_ros.training.adapter import load_adapter
 from lisa_ros.training.collation import collate
@@ -19,12 +17,7 @@ from lisa_ros.training.trainable import trained_parameters
 def step(tmp_path_factory):
     """What two processes leave: gradients.pt, adapter/."""
     out = tmp_path_factory.mktemp("sharded")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = Path(__file__).with_name("sharded_step.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(script), str(out)], capture_output=True, text=True, timeout=300, env=environment
-    )
+    done = run_in_two(str(Path(__file__).with_name("sharded_step.py")), str(out))
     assert done.returncode == 0, done.stderr[-2000:]
     return out
 

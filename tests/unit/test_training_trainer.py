@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from training_runs import bench, losses, recipe, trained, written  # noqa: F401 - a fixture
+from two_processes import run_in_two
 
 from lisa_ros.datasets.example import DatasetError
 from lisa_ros.training import losses as objectives
@@ -26,9 +28,8 @@ class PowerCut(Exception):
 
 def run(bench, out, *, changes=(), **settings):  # noqa: F811
     out.mkdir(parents=True, exist_ok=True)
-    return Trainer(
-        read_recipe(written(bench, out / "recipe.yaml"), changes), out, say=lambda text: None, **settings
-    ).run()
+    read = read_recipe(written(bench, out / "recipe.yaml"), changes)
+    return Trainer(read, out, say=lambda text: None, **settings).run()
 
 
 @pytest.fixture(scope="module")
@@ -93,26 +94,13 @@ def test_readers_change_nothing(bench, straight, tmp_path):  # noqa: F811
 
 def test_two_processes_learn_what_one_learns(bench, straight, tmp_path):  # noqa: F811
     path = written(bench, tmp_path / "recipe.yaml")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "lisa_ros.cli",
-    ]
-    done = subprocess.run(
-        [*command, "train", str(path), "--out", str(tmp_path / "run")],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    words = ["-m", "lisa_ros.cli", "train", str(path), "--out", str(tmp_path / "run")]
+    done = run_in_two(*words, ACCELERATE_USE_CPU="true")
     assert done.returncode == 0, done.stderr[-2000:]
     assert losses(tmp_path / "run") == pytest.approx(losses(straight), abs=1e-5)
     assert_same(trained(straight), trained(tmp_path / "run"), rtol=1e-3, atol=1e-4)
-    assert (
-        run(bench, tmp_path / "run", changes=["optimization.updates=8"], force=True).update == 8
-    )  # by one process again
+    again = run(bench, tmp_path / "run", changes=["optimization.updates=8"], force=True)  # by one process
+    assert again.update == 8
 
 
 def test_recomputing_and_accumulating_change_nothing(bench, straight, tmp_path):  # noqa: F811
@@ -238,8 +226,6 @@ def test_micro_batches_are_the_same_for_any_number_of_processes(bench, tmp_path)
 @pytest.fixture
 def damaged(bench, tmp_path):  # noqa: F811
     """Data in which one of six pictures of ADE20K is cut short."""
-    import shutil
-
     root = shutil.copytree(bench / "data", tmp_path / "data")
     picture = sorted((root / "ade20k" / "images" / "training").iterdir())[0]
     picture.write_bytes(picture.read_bytes()[:500])
@@ -291,8 +277,6 @@ def test_validation_scores_the_model_as_the_finished_one_is_scored(bench, straig
 
 def test_reasoning_alone_needs_no_referring_data(bench, tmp_path):  # noqa: F811
     """As config/train/finetune-239.yaml: nothing in it is of COCO, so nothing is looked up there."""
-    import shutil
-
     root = tmp_path / "data"
     shutil.copytree(bench / "data" / "reason_seg", root / "reason_seg")
     only = [

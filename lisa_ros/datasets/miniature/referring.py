@@ -84,12 +84,11 @@ def _refs(pictures: Iterable[tuple[Picture, str]]) -> Iterable[dict[str, Any]]:
         shown = [item for item in picture.frame.objects if item.pixels]
         kinds, both = Counter(item.kind for item in shown), Counter((item.color, item.kind) for item in shown)
         for item in picture.objects:
-            texts = (
-                [f"{item.color} {item.kind}", f"{item.kind} that is {item.color}"]
-                if both[item.color, item.kind] == 1
-                else []
-            )
-            texts += [item.kind] if kinds[item.kind] == 1 else []
+            texts = []
+            if both[item.color, item.kind] == 1:
+                texts += [f"{item.color} {item.kind}", f"{item.kind} that is {item.color}"]
+            if kinds[item.kind] == 1:
+                texts.append(item.kind)
             if texts:
                 number += 1
                 yield _ref(number, picture, split, _annotation_id(picture, item.id), texts, KIND_NAMES.index(item.kind))
@@ -106,9 +105,8 @@ def _general_refs(pictures: Iterable[tuple[Picture, str]]) -> Iterable[dict[str,
                 number += 1
                 ids = [_annotation_id(picture, one) for one in meant]
                 text = f"all {kind}s" if len(ids) > 1 else kind
-                yield _ref(number, picture, split, ids, [text], [KIND_NAMES.index(kind)] * len(ids)) | {
-                    "no_target": False
-                }
+                categories = [KIND_NAMES.index(kind)] * len(ids)
+                yield _ref(number, picture, split, ids, [text], categories) | {"no_target": False}
         absent = [kind for kind in KIND_NAMES[1:] if not shown[kind]]
         number += 1
         yield _ref(number, picture, split, [-1], [absent[picture.id % len(absent)]], [-1]) | {"no_target": True}

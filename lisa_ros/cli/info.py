@@ -113,10 +113,11 @@ def verify(folder: Path, tower: Path | None) -> int:
     """Print every file's state; 1 when one is wrong or gone, else 0."""
     from lisa_ros.model.integrity import SUMS, check_files, read_sums
     from lisa_ros.model.shards import weight_files
+    from lisa_ros.model.vocabulary import vocabulary_file
 
     listed = [folder / name for name in read_sums(folder / SUMS)] if (folder / SUMS).is_file() else []
     files = dict.fromkeys(
-        [*weight_files(folder), folder / "tokenizer.model", *listed, *(weight_files(tower) if tower else [])]
+        [*weight_files(folder), vocabulary_file(folder), *listed, *(weight_files(tower) if tower else [])]
     )
     checks = check_files([file for file in files if file.is_file()], afresh=True)
     rows = [
@@ -189,7 +190,7 @@ def _tokens(inventory: Inventory) -> list[tuple[str, str]]:
     return [
         (
             "tokenizer",
-            f"{tokenizer.vocab_size} tokens, [SEG] {tokenizer.seg_id}, legacy {str(tokenizer.legacy).lower()}",
+            f"{tokenizer.vocab_size} tokens, [SEG] {tokenizer.seg_id}, {tokenizer.rules}",
         ),
         ("prompt", f"{prefix} positions before the query, the same for every query"),
     ]

@@ -28,9 +28,9 @@ from lisa_ros.model.inventory import Inventory, read_tokenizer, stored_name, tak
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.memory import out_of_memory_as_checkpoint_error, require_memory
 from lisa_ros.model.quantization import quantize_layer, require_quantization
-from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.model.tokenizer import LisaTokenizer, tokenizer_files
+from lisa_ros.model.vocabulary import vocabulary_file
 
-TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "added_tokens.json")
 QUANTIZATIONS = {"none": 16, "8bit": 8, "4bit": 4}
 """How the language model's linear layers are kept -> bits a weight ("none": in the checkpoint's dtype)."""
 
@@ -65,7 +65,7 @@ def load_checkpoint(
         require_quantization(torch.device(device))
         shrink = _layer_quantizer(inventory, QUANTIZATIONS[quantization])
     require_memory(lisa, *settings)
-    verify_files([*inventory.files, inventory.directory / "tokenizer.model"])
+    verify_files([*inventory.files, vocabulary_file(inventory.directory)])
     with out_of_memory_as_checkpoint_error(lisa, *settings):
         fill(lisa, inventory.tensors, device, lambda key: stage_dtype(key, dtype), shrink)
         restore_buffers(lisa, device)
@@ -106,7 +106,7 @@ def save_checkpoint(lisa: Lisa, tokenizer_directory: Path, directory: Path, dtyp
     """Write a complete checkpoint directory, atomically: an existing one is replaced only once the new one is whole.
 
     Args:
-        tokenizer_directory: where ``tokenizer.model`` and its two JSON files lie.
+        tokenizer_directory: where the tokenizer's three files lie.
         dtype: stored precision; None keeps each tensor's own.
     """
     with replaced_directory(Path(directory)) as building:
@@ -115,8 +115,8 @@ def save_checkpoint(lisa: Lisa, tokenizer_directory: Path, directory: Path, dtyp
         }
         save_file(tensors, building / "model.safetensors", metadata={"format": "pt"})
         (building / "config.json").write_text(json.dumps(lisa.config.to_json(), indent=1) + "\n", encoding="utf-8")
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(Path(tokenizer_directory) / name, building / name)
+        for path in tokenizer_files(tokenizer_directory):
+            shutil.copyfile(path, building / path.name)
 
 
 @contextmanager

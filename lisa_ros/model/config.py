@@ -261,7 +261,7 @@ def read_vision_config(directory: Path) -> VisionConfig:
     """Sizes of a CLIP directory. Raises CheckpointError when they are not there."""
     path = Path(directory) / "config.json"
     data = read_config_json(path)
-    data = data.get("vision_config") or data
+    data = data.get("lisa_ros", {}).get("vision") or data.get("vision_config") or data  # of a LISA: its own tower
     try:
         # what equals transformers' own default may be left out of the file; these defaults are VisionConfig's, too
         optional = ("image_size", "hidden_act", "layer_norm_eps")

@@ -21,10 +21,12 @@ from lisa_ros.model.config import CheckpointError
 from lisa_ros.model.integrity import SUMS, sha256_of, sums_text, verify_files
 from lisa_ros.model.inventory import Inventory, read_tokenizer, stored_name, take_inventory
 from lisa_ros.model.shards import SAFETENSORS_DTYPES, TensorHeader, read_tensors
+from lisa_ros.model.vocabulary import vocabulary_file
 
 TYPE_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 COPIED_FILES = (
     "tokenizer.model",
+    "tokenizer.json",
     "tokenizer_config.json",
     "added_tokens.json",
     "special_tokens_map.json",
@@ -69,7 +71,7 @@ def convert_checkpoint(
     inventory = take_inventory(directory, vision_tower, need_tower=False)
     read_tokenizer(inventory.directory, inventory.config)
     refuse_problems(inventory)
-    verify_files([*inventory.files, inventory.directory / "tokenizer.model"])
+    verify_files([*inventory.files, vocabulary_file(inventory.directory)])
     outputs = [_Output(stored_name(key), header, dtype or header.dtype) for key, header in inventory.tensors.items()]
     total = sum(output.nbytes for output in outputs)
     out = Path(out)

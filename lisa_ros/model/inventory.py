@@ -27,6 +27,7 @@ from lisa_ros.model.filling import compare
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.shards import TensorHeader, directory_headers, refuse_lfs_pointer
 from lisa_ros.model.tokenizer import IMAGE_END, IMAGE_START, LisaTokenizer, TokenizerError
+from lisa_ros.model.vocabulary import vocabulary_file
 
 TOWER = "vision_tower."  # Lisa's own name of the CLIP tower
 
@@ -125,8 +126,8 @@ def read_tokenizer(directory: Path, config: LisaConfig) -> LisaTokenizer:
         CheckpointError: it is missing, has no [SEG], or contradicts the configuration.
     """
     try:
-        if (directory / "tokenizer.model").is_file():
-            refuse_lfs_pointer(directory / "tokenizer.model")
+        if vocabulary_file(directory).is_file():
+            refuse_lfs_pointer(vocabulary_file(directory))
         tokenizer = LisaTokenizer.from_directory(directory)
         tokenizer.seg_id  # noqa: B018  a checkpoint without [SEG] is refused here
     except TokenizerError as error:
@@ -149,7 +150,7 @@ def module_name(name: str, from_tower: bool = False) -> str | None:
     """Name of a stored tensor inside Lisa; None for those that are not used (stale rotary tables, CLIP's text half)."""
     if name.endswith("rotary_emb.inv_freq") or name.endswith("embeddings.position_ids"):
         return None
-    if from_tower:
+    if from_tower and not name.startswith(CLIP_PREFIX):
         return TOWER + name.removeprefix("vision_model.") if name.startswith("vision_model.") else None
     if name.startswith(CLIP_PREFIX):
         return TOWER + name.removeprefix(CLIP_PREFIX)

@@ -1,4 +1,4 @@
-"""Conversation templates (LISA's ``conversation.py``) and the question wordings of its evaluation."""
+"""Conversation templates (LISA's ``conversation.py``, and SmolLM2's ChatML) and the question wordings of its evaluation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,22 @@ class Conversation:
         """(user text, answer) turns -> the prompt; the picture goes in front of the first user text."""
         if self.name == "llava_v1":
             return self._vicuna(turns)
+        if self.name == "chatml":
+            return self._chatml(turns)
         return self._llama_2(turns)
 
     def _vicuna(self, turns: Sequence[tuple[str, str | None]]) -> str:
         text = self.system + " "
         for user, answer in turns:
             text += f"USER: {user} ASSISTANT:" + (f" {answer}</s>" if answer is not None else "")
+        return text
+
+    def _chatml(self, turns: Sequence[tuple[str, str | None]]) -> str:
+        """A turn begins with its line break, so that nothing that is learned follows an answer's end."""
+        text = ""
+        for index, (user, answer) in enumerate(turns):
+            text += ("\n" if index else "") + f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+            text += f"{answer}<|im_end|>" if answer is not None else ""
         return text
 
     def _llama_2(self, turns: Sequence[tuple[str, str | None]]) -> str:
@@ -54,6 +64,7 @@ CONVERSATIONS = {
         "You are able to understand the visual content that the user provides, "
         "and assist the user with a variety of tasks using natural language.",
     ),
+    "chatml": Conversation("chatml", ""),
 }
 
 

@@ -1,13 +1,12 @@
 """The tokeniser LISA checkpoints were trained with: slow LLaMA sentencepiece rules as of transformers 4.31.
 
 Newer tokenisers keep the white space around added tokens such as ``[SEG]`` and so feed the model ids it never saw. This
-class reproduces the old rules on top of ``sentencepiece`` alone:
+class reproduces the old rules on top of a plain vocabulary (vocabulary.py), which may be one of byte pairs as well:
 
-* text is cut at the special tokens (``<s>``, ``</s>``, ``<unk>``) and at the added tokens (``[SEG]``, ``<im_start>``,
-  ``<im_end>``, ...);
-* white space on both sides of an *added* token is dropped, white space beside a *special* token stays;
-* every remaining piece is encoded by sentencepiece; ``legacy`` decides whether a piece that follows another one keeps
-  the dummy ``▁`` prefix.
+* text is cut at the vocabulary's special tokens (``<s>``, ``</s>``, ``<unk>``) and at the added tokens (``[SEG]``,
+  ``<im_start>``, ``<im_end>``, ...);
+* white space on both sides of an *added* token is dropped (not with byte pairs), beside a *special* token it stays;
+* every remaining piece is encoded by the vocabulary.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import sentencepiece
+from lisa_ros.model.vocabulary import TokenizerError, Vocabulary, read_vocabulary, vocabulary_file
 
-UNDERLINE = "▁"
 SEG = "[SEG]"
 IMAGE_START = "<im_start>"
 IMAGE_END = "<im_end>"
@@ -28,57 +26,56 @@ IMAGE = "<image>"
 IMAGE_ID = -200  # stands for the picture in a list of input ids; replaced by the patch features
 
 
-class TokenizerError(ValueError):
-    """The tokeniser files of a checkpoint are missing or contradict each other."""
+def tokenizer_files(directory: Path) -> list[Path]:
+    """The files that a checkpoint's tokeniser is read from; each may be missing."""
+    directory = Path(directory)
+    return [vocabulary_file(directory), directory / "tokenizer_config.json", directory / "added_tokens.json"]
 
 
 class LisaTokenizer:
     """Text to ids and back.
 
     Args:
-        sentencepiece_model: path of ``tokenizer.model`` (or its bytes).
-        added_tokens: text -> id of the tokens added after the sentencepiece vocabulary.
-        legacy: the ``legacy`` flag of ``tokenizer_config.json``.
+        vocabulary: what cuts plain text.
+        added_tokens: text -> id of the tokens added after the vocabulary.
     """
 
-    def __init__(self, sentencepiece_model: Path | bytes, added_tokens: dict[str, int], legacy: bool = True) -> None:
-        try:
-            if isinstance(sentencepiece_model, bytes):
-                self._pieces = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model)
-            else:
-                self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(sentencepiece_model))
-        except (RuntimeError, OSError) as error:
-            raise TokenizerError(f"{sentencepiece_model}: not a sentencepiece model ({error})") from error
-        self.legacy = legacy
+    def __init__(self, vocabulary: Vocabulary, added_tokens: dict[str, int]) -> None:
+        self._vocabulary = vocabulary
         self.added_tokens = dict(added_tokens)
-        self.bos_id = self._pieces.bos_id()
-        self.eos_id = self._pieces.eos_id()
-        self.unk_id = self._pieces.unk_id()
-        self._special = {self._pieces.id_to_piece(i): i for i in (self.unk_id, self.bos_id, self.eos_id)}
+        self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
+        self._special = vocabulary.special
         self._names = {i: text for text, i in {**self._special, **self.added_tokens}.items()}
         longest_first = sorted({**self._special, **self.added_tokens}, key=len, reverse=True)
         self._cut = re.compile("(" + "|".join(re.escape(token) for token in longest_first) + ")")
-        self.vocab_size = max([self._pieces.vocab_size() - 1, *self.added_tokens.values()]) + 1
+        self.vocab_size = max([vocabulary.size - 1, *self.added_tokens.values()]) + 1
 
     @classmethod
     def from_directory(cls, directory: Path) -> LisaTokenizer:
-        """Read ``tokenizer.model``, ``added_tokens.json`` and ``tokenizer_config.json``.
+        """Read the vocabulary (vocabulary.py), ``added_tokens.json`` and ``tokenizer_config.json``.
 
         Raises:
             TokenizerError: a file is missing or unreadable; the message names it.
         """
         directory = Path(directory)
-        model = directory / "tokenizer.model"
-        if not model.is_file():
-            raise TokenizerError(f"{model} is missing: copy the checkpoint's sentencepiece tokenizer there")
         settings = _read_json(directory / "tokenizer_config.json")
         added = _read_json(directory / "added_tokens.json")
+        vocabulary = read_vocabulary(directory, settings)
         for number, token in settings.get("added_tokens_decoder", {}).items():
             added.setdefault(token["content"], int(number))
         # transformers repeats <s>, </s> and <unk> among the added tokens of some checkpoints: they keep their own,
         # unstripped, rule
-        added = {text: number for text, number in added.items() if text not in ("<s>", "</s>", "<unk>")}
-        return cls(model, added, legacy=bool(settings.get("legacy", True)))
+        return cls(vocabulary, {text: number for text, number in added.items() if text not in vocabulary.special})
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Text -> id of the vocabulary's special tokens."""
+        return self._vocabulary.special
+
+    @property
+    def rules(self) -> str:
+        """What its vocabulary is, for users."""
+        return self._vocabulary.rules
 
     @property
     def seg_id(self) -> int:
@@ -89,10 +86,15 @@ class LisaTokenizer:
             )
         return self.added_tokens[SEG]
 
+    @property
+    def own_ids(self) -> list[int]:
+        """Ids of the tokens that LISA adds to a language model's, as far as there are any, ascending."""
+        return sorted(self.added_tokens[token] for token in (SEG, IMAGE_START, IMAGE_END) if token in self.added_tokens)
+
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
         """Ids of a text without a picture."""
         parts = [part for part in self._cut.split(text) if part]
-        ids = [self.bos_id] if add_bos else []
+        ids = [self.bos_id] if add_bos and self.bos_id is not None else []
         is_added = [part in self.added_tokens for part in parts]
         at_start = True
         for index, part in enumerate(parts):
@@ -104,19 +106,19 @@ class LisaTokenizer:
                 ids.append(self._special[part])
                 at_start = False
                 continue
-            if index > 0 and is_added[index - 1]:
+            if self._vocabulary.strips and index > 0 and is_added[index - 1]:
                 part = part.lstrip()
-            if index + 1 < len(parts) and is_added[index + 1]:
+            if self._vocabulary.strips and index + 1 < len(parts) and is_added[index + 1]:
                 part = part.rstrip()
             if part:
-                ids.extend(self._encode_piece(part, at_start))
+                ids.extend(self._vocabulary.encode(part, at_start))
                 at_start = False
         return ids
 
     def encode_prompt(self, prompt: str, add_bos: bool = True) -> list[int]:
         """Ids of a prompt in which every ``<image>`` becomes IMAGE_ID (-200). Each chunk between pictures is encoded on
         its own."""
-        ids = [self.bos_id] if add_bos else []
+        ids = [self.bos_id] if add_bos and self.bos_id is not None else []
         for index, chunk in enumerate(prompt.split(IMAGE)):
             if index:
                 ids.append(IMAGE_ID)
@@ -124,13 +126,13 @@ class LisaTokenizer:
         return ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = False) -> str:
-        """Text of ids. IMAGE_ID is left out; with ``skip_special`` so are ``<s>``, ``</s>`` and ``<unk>``."""
+        """Text of ids. IMAGE_ID is left out; with ``skip_special`` so are the vocabulary's special tokens."""
         parts: list[str] = []
         run: list[int] = []
 
         def flush() -> None:
             if run:
-                parts.append(self._pieces.decode(run))
+                parts.append(self._vocabulary.decode(run))
                 run.clear()
 
         for number in ids:
@@ -143,17 +145,11 @@ class LisaTokenizer:
                     parts.append(f" {name} ")
                 elif not skip_special:
                     parts.append(name)
-            elif 0 <= number < self._pieces.vocab_size():
+            elif 0 <= number < self._vocabulary.size:
                 run.append(int(number))
         flush()
         text = re.sub(r" {2,}", " ", "".join(parts)).strip()
         return re.sub(r"\] ([.,!?;:])", r"]\1", text)
-
-    def _encode_piece(self, text: str, at_start: bool) -> list[int]:
-        pieces = self._pieces.encode(text, out_type=str)
-        if not self.legacy and not at_start and not text.startswith(" ") and pieces and pieces[0].startswith(UNDERLINE):
-            pieces = ([pieces[0][1:]] if len(pieces[0]) > 1 else []) + pieces[1:]
-        return [self._pieces.piece_to_id(piece) for piece in pieces]
 
 
 def _read_json(path: Path) -> dict:

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, replaced_directory
+from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError, first_line, read_config_json
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.shards import read_tensors
+from lisa_ros.model.tokenizer import tokenizer_files
 from lisa_ros.training.start import Start, Started, start_model, write_tokenizer
 from lisa_ros.training.trainable import LANGUAGE_ADAPTER, Lora, Trainable, make_trainable, trained_parameters
 
@@ -88,11 +89,11 @@ def load_adapter(
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{directory / ABOUT}: {first_line(error)}; this is no folder of lisa train") from error
     if base is not None:
-        start = Start(**{**asdict(start), "lisa" if start.lisa else "llava": base})
+        start = Start(**{**asdict(start), start.base: base})
     started = start_model(start, work, dtype=dtype, seed=seed)
-    make_trainable(started.lisa, trainable)
+    make_trainable(started.lisa, trainable, new_tokens=started.tokenizer.own_ids)
     if fingerprint(started.lisa) != wanted:
-        places = ", ".join(part for part in (start.lisa, start.llava, start.sam, start.vision_tower) if part)
+        places = ", ".join(part for part in (getattr(start, start.base), start.sam, start.vision_tower) if part)
         raise CheckpointError(
             f"{directory} was not trained on {places}: other weights lie there now; "
             "name the ones it was trained on with --model"
@@ -107,7 +108,7 @@ def copy_adapter(directory: Path, out: Path) -> None:
     Raises:
         CheckpointError: one is missing. OSError: it cannot be written.
     """
-    names = [ABOUT, TRAINED, *TOKENIZER_FILES]
+    names = [ABOUT, TRAINED, *(path.name for path in tokenizer_files(directory))]
     names += [ADAPTER, ADAPTER_CONFIG] if read_about(directory).get("trainable", {}).get("lora") else []
     for name in names:
         _require(directory / name)

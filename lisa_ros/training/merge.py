@@ -13,26 +13,30 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, replaced_directory
+from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError
 from lisa_ros.model.integrity import SUMS, sha256_of, sums_text
 from lisa_ros.model.inventory import TOWER, stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.published import published_dtype
+from lisa_ros.model.tokenizer import tokenizer_files
+from lisa_ros.training.token_rows import TokenRows
 
 BASE = ".base_layer."  # where peft puts a layer that it has wrapped
 
 
 def merged_tensors(lisa: Lisa) -> Iterator[tuple[str, Tensor]]:
-    """(own name, value) of every tensor, LoRA added to what it changes. The model itself stays as it is: merging in
+    """(own name, value) of every tensor, LoRA and rows of new tokens put into what they change. The model itself stays as it is: merging in
     place and taking it out again would cost bits of frozen weights in bfloat16."""
-    layers = {f"{name}.": module for name, module in lisa.named_modules() if isinstance(module, LoraLayer)}
+    layers = {f"{name}.": module for name, module in lisa.named_modules() if isinstance(module, LoraLayer | TokenRows)}
     for name, value in lisa.state_dict().items():
-        if ".lora_" in name:
+        if ".lora_" in name or name.endswith(".rows"):
             continue
         own = name.replace(BASE, ".")
         layer = layers.get(f"{own.rpartition('.')[0]}.")
-        if layer is not None and own.endswith(".weight"):
+        if isinstance(layer, TokenRows):
+            value = layer.merged()
+        elif layer is not None and own.endswith(".weight"):
             with torch.no_grad():
                 value = value.float() + sum(layer.get_delta_weight(adapter).float() for adapter in layer.lora_A)
         yield own, value.detach()
@@ -86,8 +90,8 @@ def publish(
             _write_json(building / "model.safetensors.index.json", index)
         stored = "bfloat16" if dtype is None else str(dtype).removeprefix("torch.")
         _write_json(building / "config.json", {**lisa.config.to_json(), "torch_dtype": stored})
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(tokenizer_directory / name, building / name)
+        for path in tokenizer_files(tokenizer_directory):
+            shutil.copyfile(path, building / path.name)
         sums = {path.name: sha256_of(path) for path in building.iterdir() if path.name != "config.json"}
         (building / SUMS).write_text(sums_text(sums), encoding="utf-8")
         (building / "README.md").write_text(card, encoding="utf-8")

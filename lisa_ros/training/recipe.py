@@ -205,7 +205,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
     start = dict(data.pop("start"))
     # the head's starting point depends on which of the two ways it is: a base's other way goes
     if start.get("lisa") is not None:
-        start["llava"] = start["sam"] = None
+        start["llava"] = start["language"] = start["sam"] = None
     recipe = Recipe(
         start=Start(**start),
         data=Data(groups=groups, **section),
@@ -227,6 +227,10 @@ def _check(recipe: Recipe) -> None:
         raise ValueError(f"optimization.batch {how.batch} is no multiple of micro_batch {how.micro_batch}")
     if how.precision not in PRECISIONS:
         raise ValueError(f"optimization.precision {how.precision!r}: choose from {', '.join(PRECISIONS)}")
+    if recipe.start.language is not None and not recipe.trainable.projector:
+        raise ValueError(
+            "trainable.projector: true is needed: start.language begins with a projector that knows nothing"
+        )
     if how.cache_features and (recipe.trainable.image_encoder or recipe.trainable.sam_lora):
         raise ValueError("optimization.cache_features: SAM's encoder is trained, its features change with every update")
 

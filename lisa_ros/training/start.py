@@ -1,6 +1,6 @@
 """What a run begins with: LLaVA + SAM + CLIP put together (paper section 5.1), or a LISA that goes on learning.
 
-From LLaVA, tokens and the head between the two models are new. From a LISA nothing is: head, decoder and token rows
+A plain LLaMA may stand in LLaVA's place: its projector is new, then. From LLaVA, tokens and the head between the two models are new. From a LISA nothing is: head, decoder and token rows
 stay as they were trained (the reference begins them anew there and so destroys them, its issues #159 and #188).
 """
 
@@ -17,53 +17,68 @@ from torch import Tensor, nn
 
 from lisa_ros.engine import resolve_model
 from lisa_ros.engine.models import resolve_vision_tower
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, load_checkpoint
+from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.config import SAM_PREFIX, CheckpointError, LisaConfig, named_tower, parse_config, read_config_json
 from lisa_ros.model.filling import compare, fill, restore_buffers, shorten, stage_dtype
 from lisa_ros.model.integrity import verify_files
 from lisa_ros.model.inventory import by_key, open_tower
-from lisa_ros.model.lisa import Lisa, text_hidden_fcs
+from lisa_ros.model.lisa import Lisa, build_projector, text_hidden_fcs
 from lisa_ros.model.prompt import CONVERSATIONS
 from lisa_ros.model.sam import SamConfig
 from lisa_ros.model.sam.sam import Sam
 from lisa_ros.model.shards import TensorHeader, directory_headers, read_headers, read_tensors
-from lisa_ros.model.tokenizer import IMAGE_END, IMAGE_START, SEG, LisaTokenizer, TokenizerError
+from lisa_ros.model.tokenizer import IMAGE_END, IMAGE_START, SEG, LisaTokenizer, TokenizerError, tokenizer_files
 
 SCRATCH = "scratch"
-GROWN = ("model.embed_tokens.weight", "lm_head.weight")
+WAYS = ("lisa", "llava", "language")
+EMBEDDINGS, LM_HEAD = "model.embed_tokens.weight", "lm_head.weight"
+GROWN = (EMBEDDINGS, LM_HEAD)
 """One row a token: they get rows for the new ones."""
+PROJECTOR_PREFIX = "model.mm_projector."
 HEAD_PREFIX = "model.text_hidden_fcs."
 NEW_ROW_STD = 0.02  # LLaMA's initializer_range, which transformers 4.31 gives new rows, too
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where the weights come from: ``lisa``, or ``llava`` with ``sam`` and ``vision_tower``.
+    """Where the weights come from: ``lisa``, or ``llava`` or ``language`` with ``sam`` and ``vision_tower``.
 
     Attributes:
         lisa: a LISA checkpoint: ``lisa-mini``, a directory or a hub id.
         llava: a LLaVA v1 or v1.5, directory or hub id. Of a LISA, what it has of LLaVA: a new head is learned.
+        language: a LLaMA that knows nothing of pictures, directory or hub id, such as SmolLM2 (``lisa convert`` makes a
+            directory of a .gguf). Its CLIP tower must be named.
         sam: a checkpoint file of segment_anything (ViT-H, -L or -B: sizes are read off it), a LISA, whose SAM is taken,
             or "scratch". For models of another kind see ``losses.Backbone``.
-        vision_tower: the CLIP tower, directory or hub id; None: the one that the checkpoint names or holds.
-        conversation: prompt template; None: the checkpoint's (llava_v1 where it names none).
+        vision_tower: the CLIP tower, directory or hub id, also a LISA that holds one; None: the one that the checkpoint names or holds.
+        conversation: prompt template; None: the checkpoint's (llava_v1 where it names none; chatml for a language model that speaks it).
     """
 
     lisa: str | None = None
     llava: str | None = None
+    language: str | None = None
     sam: str | None = None
     vision_tower: str | None = None
     conversation: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.lisa is None) == (self.llava is None):
-            raise ValueError("start: give either lisa, or llava with sam")
-        if (self.llava is None) != (self.sam is None):
-            raise ValueError('start: sam goes with llava: a checkpoint file of segment_anything, or "scratch"')
+        if sum(getattr(self, way) is not None for way in WAYS) != 1:
+            raise ValueError("start: give either lisa, or llava with sam, or language with sam and vision_tower")
+        if self.language is not None and self.vision_tower is None:
+            raise ValueError("start: language goes with vision_tower: the CLIP tower's directory or hub id")
+        if (self.lisa is None) != (self.sam is not None):
+            raise ValueError(
+                'start: sam goes with llava or language: a checkpoint file of segment_anything, or "scratch"'
+            )
         if self.conversation not in (None, *CONVERSATIONS):
             raise ValueError(
                 f'start: conversation "{self.conversation}" is not known; choose from {", ".join(CONVERSATIONS)}'
             )
+
+    @property
+    def base(self) -> str:
+        """Which of its three ways it is."""
+        return next(way for way in WAYS if getattr(self, way) is not None)
 
 
 @dataclass
@@ -93,7 +108,7 @@ def start_model(
         lisa, tokenizer = load_checkpoint(source, vision_tower=tower, dtype=dtype)
         write_tokenizer(source, tokenizer_directory, tokenizer.added_tokens)
     else:
-        source = resolve_model(start.llava)
+        source = resolve_model(getattr(start, start.base))
         tokenizer = _with_lisa_tokens(source, tokenizer_directory)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -106,9 +121,9 @@ def start_model(
 def write_tokenizer(source: Path, directory: Path, added_tokens: Mapping[str, int]) -> None:
     """Copy a tokenizer's files, with these added tokens."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, directory / name)
+    for path in tokenizer_files(source):
+        if path.is_file():
+            shutil.copyfile(path, directory / path.name)
     (directory / "added_tokens.json").write_text(json.dumps(dict(added_tokens), indent=1) + "\n", encoding="utf-8")
     if not (directory / "tokenizer_config.json").is_file():
         (directory / "tokenizer_config.json").write_text("{}\n", encoding="utf-8")
@@ -135,6 +150,12 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
     if twice:
         raise CheckpointError(f"{llava}: {'; '.join(twice)}")
     stored = {key: header for key, header in stored.items() if not key.startswith((SAM_PREFIX, HEAD_PREFIX))}
+    if start.language is not None:
+        if data.get("tie_word_embeddings"):  # LISA trains both, each as its own
+            stored[LM_HEAD] = stored[EMBEDDINGS]
+        data = {"mm_projector_type": "mlp2x_gelu", **data, "tie_word_embeddings": False}
+        chatml = "<|im_start|>" in tokenizer.special_tokens
+        data["lisa_ros"] = {"conversation": "chatml" if chatml else "llava_v1", **data.get("lisa_ros", {})}
     shapes = {header.name: header.shape for header in stored.values()}
     vision = None
     if start.vision_tower is not None:
@@ -176,20 +197,27 @@ def _filled(
         lisa = Lisa(config)
     stored = stored | {SAM_PREFIX + key: header for key, header in sam_stored.items()}
     grown = {key: stored.pop(key) for key in GROWN if key in stored}
-    fresh = [HEAD_PREFIX] + ([SAM_PREFIX] if start.sam == SCRATCH else [])
+    fresh = (
+        [HEAD_PREFIX] + ([PROJECTOR_PREFIX] if start.language else []) + ([SAM_PREFIX] if start.sam == SCRATCH else [])
+    )
     problems = [
         problem
         for problem in compare(lisa, stored)
         if not any(problem.startswith(f"missing {name}") for name in (*fresh, *grown))
     ]
     if problems:
-        raise CheckpointError(f"{start.llava} and {start.sam}: the weights do not make a LISA: {shorten(problems)}")
+        raise CheckpointError(
+            f"{getattr(start, start.base)} and {start.sam}: the weights do not make a LISA: {shorten(problems)}"
+        )
     verify_files(dict.fromkeys(header.file for header in (*stored.values(), *grown.values())))
     fill(lisa, stored, "cpu", lambda key: stage_dtype(key, dtype))
     for key, header in grown.items():
         owner = lisa.get_submodule(key.rpartition(".")[0])
         owner.weight = nn.Parameter(_grow(header, config.language.vocab_size, seg_id).to(dtype))
     lisa.model.text_hidden_fcs = text_hidden_fcs(config)
+    if start.language is not None:
+        language = config.language.hidden_size
+        lisa.model.mm_projector = build_projector(config.projector, config.vision.hidden_size, language)
     if start.sam == SCRATCH:
         lisa.model.visual_model = Sam(config.sam)
         nn.init.trunc_normal_(lisa.sam.image_encoder.pos_embed, std=0.02)

@@ -7,12 +7,14 @@ in bfloat16's eight bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from lisa_ros.model.lisa import Lisa
+from lisa_ros.training.token_rows import TokenRows
 
 LANGUAGE_ADAPTER, SAM_ADAPTER = "default", "sam"
 
@@ -31,6 +33,11 @@ SAM_TARGETS = ("qkv",)
 """What LoRA on SAM's encoder changes (paper Table 3, "SAM w/ LoRA")."""
 
 
+NEW = "new"
+TABLES = ("embeddings", "lm_head")
+"""Parts of one row a token."""
+
+
 @dataclass(frozen=True)
 class Trainable:
     """Which parts a run trains. The defaults are the paper's.
@@ -38,16 +45,25 @@ class Trainable:
     Attributes:
         lora: on the language model's attention; None trains none of it.
         sam_lora: on SAM's image encoder.
+        embeddings, lm_head: True: every row, as the paper; "new": the rows of LISA's own tokens alone ([SEG], <im_start>, <im_end>), for a
+            small model that ships without its language model.
+        projector: from CLIP's patches to the language model's inputs, for a language model that knows no pictures.
         image_encoder: SAM's image encoder whole, for a SAM that begins from nothing (Table 4).
     """
 
     lora: Lora | None = field(default_factory=Lora)
     sam_lora: Lora | None = None
-    embeddings: bool = True
-    lm_head: bool = True
+    embeddings: bool | str = True
+    lm_head: bool | str = True
     mask_decoder: bool = True
     text_hidden_fcs: bool = True
+    projector: bool = False
     image_encoder: bool = False
+
+    def __post_init__(self) -> None:
+        for table in TABLES:
+            if getattr(self, table) not in (True, False, NEW):
+                raise ValueError(f'trainable.{table} {getattr(self, table)!r}: choose from true, false, "{NEW}"')
 
 
 PREFIXES = {
@@ -55,27 +71,38 @@ PREFIXES = {
     "lm_head": "lm_head.",
     "mask_decoder": "model.visual_model.mask_decoder.",
     "text_hidden_fcs": "model.text_hidden_fcs.",
+    "projector": "model.mm_projector.",
     "image_encoder": "model.visual_model.image_encoder.",
 }
 
 
-def make_trainable(lisa: Lisa, settings: Trainable, *, recompute: bool = False) -> dict[str, int]:
+def make_trainable(
+    lisa: Lisa, settings: Trainable, *, new_tokens: Sequence[int] = (), recompute: bool = False
+) -> dict[str, int]:
     """Put adapters into a model, and mark what is trained.
 
     Args:
+        new_tokens: ids of LISA's own tokens (``LisaTokenizer.own_ids``): the rows that "new" means.
         recompute: gradient checkpointing in the language model, and in SAM's image encoder when that is trained.
 
     Returns:
         Part -> number of trained values, in order.
 
     Raises:
-        ValueError: the LoRA targets name no layer.
+        ValueError: the LoRA targets name no layer, or "new" is asked for and no tokens are named.
     """
     if settings.lora:
         _inject(lisa, settings.lora, LANGUAGE_ADAPTER, r"model\.layers\.\d+\.(self_attn|mlp)\.")
     if settings.sam_lora:
         # into the encoder alone: a second adapter of the whole model would switch the first one off
         _inject(lisa.sam.image_encoder, settings.sam_lora, SAM_ADAPTER, r"blocks\.\d+\.(attn|mlp)\.")
+    for table in TABLES:
+        if getattr(settings, table) == NEW:
+            if not new_tokens:
+                raise ValueError(f'trainable.{table} "{NEW}": which tokens are new is not said')
+            owner, _, layer = PREFIXES[table].rstrip(".").rpartition(".")
+            module = lisa.get_submodule(owner)
+            setattr(module, layer, TokenRows(getattr(module, layer), new_tokens))
     counts: dict[str, int] = {}
     for name, parameter in lisa.named_parameters():
         part = _part(name, settings)
@@ -110,8 +137,9 @@ def _part(name: str, settings: Trainable) -> str | None:
         return "lora"
     if f".lora_A.{SAM_ADAPTER}." in name or f".lora_B.{SAM_ADAPTER}." in name:
         return "sam_lora"
-    wanted = (part for part, prefix in PREFIXES.items() if name.startswith(prefix) and getattr(settings, part))
-    return next(wanted, None)
+    part = next((part for part, prefix in PREFIXES.items() if name.startswith(prefix)), None)
+    wanted = part is not None and getattr(settings, part)
+    return part if wanted is True or (wanted == NEW and name.endswith(".rows")) else None
 
 
 def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -94,7 +94,8 @@ class Trainer:
         started = start_model(recipe.start, tokenizer_directory, dtype=frozen, seed=recipe.seed)
         self.lisa, self.tokenizer, self._tokenizer_directory = started.lisa, started.tokenizer, tokenizer_directory
         torch.manual_seed(recipe.seed)
-        counts = make_trainable(self.lisa, recipe.trainable, recompute=how.gradient_checkpointing)
+        own, recompute = started.tokenizer.own_ids, how.gradient_checkpointing
+        counts = make_trainable(self.lisa, recipe.trainable, new_tokens=own, recompute=recompute)
         self._say(describe(self.lisa, counts))
         root = Path(root or recipe.data.root)
         mixture = open_mixture(recipe.data, root, seed=recipe.seed, length=how.updates * how.batch)

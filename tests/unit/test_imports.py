@@ -43,6 +43,8 @@ CONFINED = {
     "torch": {"model", "engine", "training", "evaluation", "cli"},
     "transformers": {"training"},  # rephrasing with any local causal LM; LLaMA, CLIP and the tokenizer are our own
     "bitsandbytes": {"model"},
+    "gguf": {"model"},
+    "tokenizers": {"model"},
     "peft": {"training"},
     "rclpy": {"node", "cli"},  # `lisa demo` and `lisa bench` ask a running node
     "launch": set(),

@@ -27,6 +27,7 @@ from PIL import Image  # noqa: E402
 from lisa_ros.engine import Engine, Segmentation  # noqa: E402
 from lisa_ros.model.preprocessing import preprocess  # noqa: E402
 from lisa_ros.model.tokenizer import LisaTokenizer  # noqa: E402
+from lisa_ros.model.vocabulary import SentencePieces  # noqa: E402
 
 EMBEDDING_TOLERANCE, LOGIT_TOLERANCE = 1e-4, 1e-3
 SURE = 1e-3
@@ -167,10 +168,10 @@ def picture_rows() -> list[dict]:
 def tokenizer_rows() -> list[dict]:
     """Recorded strings and prompts, for both values of the tokenizer's legacy flag."""
     recorded = json.loads((GOLDEN / "tokenizer.json").read_text(encoding="utf-8"))
-    tokenizer = LisaTokenizer.from_directory(CHECKPOINT)
+    whole = LisaTokenizer.from_directory(CHECKPOINT)
     rows = []
     for key, legacy in (("ckpt", True), ("ckpt_legacy_false", False)):
-        tokenizer.legacy = legacy
+        tokenizer = LisaTokenizer(SentencePieces(CHECKPOINT / "tokenizer.model", legacy), whole.added_tokens)
         strings = [tokenizer.encode(item["text"]) == item["ids"] for item in recorded[key]["strings"]]
         prompts = [tokenizer.encode_prompt(item["prompt"]) == item["ids"] for item in recorded[key]["prompts"]]
         for kind, equal in (("strings", strings), ("prompts", prompts)):

@@ -120,7 +120,7 @@ PARAMETERS = (
         "conversation",
         "",
         "Prompt template; empty: the checkpoint's.",
-        choices=("llava_v1", "llava_llama_2"),
+        choices=("llava_v1", "llava_llama_2", "chatml"),
         optional=True,
         changes=UNCONFIGURED,
     ),

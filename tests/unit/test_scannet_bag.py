@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
 from rosbags.rosbag2 import Reader
 from scipy.spatial.transform import Rotation
 from test_sens import COLOR, DEPTH, HEADER, LOST, color, depth, pose, released, room, write
@@ -103,14 +105,12 @@ def test_static_transforms_are_latched_for_jazzy(tmp_path):
 
 
 def test_an_independent_reader_agrees(tmp_path):
-    """The mcap project's own reader, with its checksums; `pip install mcap mcap-ros2-support`."""
-    reading = pytest.importorskip("mcap.reader")
-    decoder = pytest.importorskip("mcap_ros2.decoder")
+    """The mcap project's own reader, with its checksums."""
     write_bag(write(tmp_path / "a.sens", lost=(1,)), tmp_path / "bag")
     ours = decoded(tmp_path / "bag")
     (file,) = (tmp_path / "bag").glob("*.mcap")
     with file.open("rb") as stream:
-        reader = reading.make_reader(stream, validate_crcs=True, decoder_factories=[decoder.DecoderFactory()])
+        reader = make_reader(stream, validate_crcs=True, decoder_factories=[DecoderFactory()])
         theirs = [(c.topic, m.log_time, said) for _, c, m, said in reader.iter_decoded_messages()]
     assert [(topic, when) for topic, when, _ in ours] == [(topic, when) for topic, when, _ in theirs]
     for (topic, _, mine), (_, _, other) in zip(ours, theirs):

@@ -21,6 +21,8 @@ from lisa_ros.training.start import Start
 from lisa_ros.training.trainable import Trainable
 
 PRECISIONS = ("bf16", "no")
+SET_FOR_ALL = {"count": "data.classes_per_sample", "exclude_images": "data.exclude_heldout"}
+"""What readers of data sets are given by every recipe, and the key that says it."""
 
 
 class RecipeError(ValueError):
@@ -193,6 +195,9 @@ def _recipe(data: dict[str, Any]) -> Recipe:
             rate, sets = group.pop("rate"), group.pop("sets")
             if not isinstance(sets, list) or not sets or not rate > 0:
                 raise ValueError(f"data.groups.{name}: give a rate above 0 and a list of sets")
+            for key, instead in SET_FOR_ALL.items():
+                if key in group:
+                    raise ValueError(f"data.groups.{name}.{key}: that is one for all sets, {instead}")
             groups[name] = Group(float(rate), tuple(sets), group)
     if not groups:
         raise ValueError("data.groups: at least one group of data sets is needed")

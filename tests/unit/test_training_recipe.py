@@ -86,6 +86,7 @@ def test_keys_can_be_changed_on_the_command_line():
         ("optimization.precision=fp8", "fp8.*choose from bf16, no"),
         ("data.groups=null", "at least one group"),
         ("data.groups.semantic.rate=0", "data.groups.semantic"),
+        ("data.groups.semantic.count=3", r"semantic\.count: that is one for all sets, data\.classes_per_sample"),
         ("trainable.lora.size=3", "size"),
         ("start.conversation=vicuna", "vicuna.*choose from"),
         ("start.sam=null", "start: sam goes with llava"),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .questions import Question
+from .questions import Asker, Question, View, kinds_of, views
 
 if TYPE_CHECKING:
     from .scene import SyntheticFrame
@@ -31,13 +32,41 @@ SHARD = 100
 
 @dataclass
 class ExportedFrame:
-    """What a trainer needs of a frame: color uint8 [H,W,3] RGB, instance and category uint8 [H,W], objects (dicts), questions."""
+    """What a trainer needs of a frame: color uint8 [H,W,3] RGB, instance and category uint8 [H,W], the objects in view, questions about it
+    (others can be asked at any time: ``ask``), scene as in SyntheticFrame."""
 
     color: np.ndarray
     instance: np.ndarray
     category: np.ndarray
-    objects: list[dict]
+    objects: list[View]
     questions: list[Question]
+    scene: str
+
+    def ask(self, rng: np.random.Generator) -> list[Question]:
+        """New questions, in wordings of training."""
+        return Asker(self.objects, self.instance.shape, kinds_of(self.scene), rng, False).ask()
+
+    def mirrored(self) -> ExportedFrame:
+        """Seen in a mirror: left and right change places. Without the questions, whose words would be wrong."""
+        width = self.instance.shape[1]
+        color, instance, category = (np.ascontiguousarray(image[:, ::-1]) for image in (self.color, self.instance, self.category))
+        objects = [replace(view, u=width - 1 - view.u) for view in self.objects]
+        return ExportedFrame(color, instance, category, objects, [], self.scene)
+
+    def cropped(self, share: float, left: float, top: float) -> ExportedFrame:
+        """A part of the same aspect ratio: ``share`` of its width and height; ``left`` and ``top`` (0 to 1) of what is free. Without the questions."""
+        height, width = self.instance.shape
+        most = math.gcd(height, width)
+        steps = max(1, round(share * most))
+        rows, columns = steps * height // most, steps * width // most
+        v, u = int(top * (height - rows)), int(left * (width - columns))
+        color, instance, category = (np.ascontiguousarray(image[v : v + rows, u : u + columns]) for image in (self.color, self.instance, self.category))
+        objects = []
+        for view in self.objects:
+            where = np.nonzero(instance == view.id)
+            if len(where[0]):
+                objects.append(replace(view, pixels=len(where[0]), v=float(where[0].mean()), u=float(where[1].mean())))
+        return ExportedFrame(color, instance, category, objects, [], self.scene)
 
 
 def write_shard(directory: Path, split: str, first: int, count: int, width: int, height: int) -> Path:
@@ -57,7 +86,7 @@ def write_frames(stem: Path, frames: Iterable[tuple[int, SyntheticFrame]]) -> Pa
         jpeg = cv2.imencode(".jpg", frame.color[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         ids = np.dstack([frame.instance.astype(np.uint8), frame.category, np.zeros_like(frame.category)])
         blobs += [jpeg.ravel(), cv2.imencode(".png", ids)[1].ravel()]
-        objects = [{"id": o.id, "kind": o.kind, "color": o.color, "pixels": o.pixels} for o in frame.objects]
+        objects = [asdict(view) for view in views(frame.objects, frame.instance, frame.depth_true)]
         questions = [asdict(question) for question in frame.questions]
         records.append({"seed": seed, "scene": frame.scene, "objects": objects, "questions": questions})
     _replace(stem.with_suffix(".json"), lambda f: f.write(json.dumps(records).encode()))
@@ -89,7 +118,8 @@ class Shard:
         ids = cv2.imdecode(png, cv2.IMREAD_COLOR)
         questions = [Question(q["text"], q["kind"], tuple(q["targets"]), q["answer"]) for q in record["questions"]]
         color = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1]
-        return ExportedFrame(color, ids[:, :, 0], ids[:, :, 1], record["objects"], questions)
+        objects = [View(**{**item, "size": tuple(item["size"])}) for item in record["objects"]]
+        return ExportedFrame(color, ids[:, :, 0], ids[:, :, 1], objects, questions, record["scene"])
 
     def _blob(self, number: int) -> np.ndarray:
         return self._data[self._ends[number - 1] if number else 0 : self._ends[number]]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import furniture_shapes as furniture
+from . import hobby_shapes as hobby
+from . import household_shapes as household
+from . import kitchen_shapes as kitchen
 from . import table_shapes as table
 from .materials import Material
 from .palette import sample
@@ -65,7 +68,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("bed", furniture.bed, ("red", "green", "blue", "purple", "pink", "gray", "orange"), _FABRIC, ("wall",), ()),
     Kind("cabinet", furniture.cabinet, ("brown", "white", "gray", "blue", "green", "red"), ("wood",), ("wall",), ("cupboard", "chest of drawers")),
     Kind("bookshelf", furniture.bookshelf, ("brown", "white", "black"), ("wood",), ("wall",), ("bookcase",), False, ("book",)),
-    Kind("plant", furniture.plant, ("green",), ("leaf",), ("floor", "on", "table"), ("potted plant",)),
+    Kind("plant", furniture.plant, ("green",), ("leaf",), ("floor", "on", "table"), ("potted plant",), False, ("pot",)),
     Kind("television", furniture.television, ("black",), _PLASTIC, ("on",), ("tv", "tv set")),
     Kind("bin", furniture.bin_, ("red", "green", "blue", "gray", "white", "black", "yellow"), _PLASTIC, _ROOM, ("trash can", "waste bin")),
     Kind("pillow", furniture.pillow, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"), _FABRIC, ("on",), ("cushion",)),
@@ -73,6 +76,38 @@ KINDS: tuple[Kind, ...] = (
     Kind("suitcase", furniture.suitcase, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "gray"), _PLASTIC, _ROOM, ("travel case",)),
     Kind("picture", furniture.picture, ("brown", "black", "white", "red", "yellow", "blue"), ("wood",), ("hung",), ("painting",)),
     Kind("ladder", furniture.ladder, ("gray", "yellow", "red", "blue", "orange", "brown"), ("metal",), _ROOM, ("step ladder",)),
+    Kind("pot", kitchen.pot, ("red", "orange", "green", "blue", "gray", "white", "black"), ("metal",), _TABLE, ("cooking pot", "saucepan")),
+    Kind("kettle", kitchen.kettle, ("red", "green", "blue", "gray", "white", "black", "pink"), ("metal",), _TABLE, ("water kettle",)),
+    Kind("toaster", kitchen.toaster, ("red", "yellow", "green", "blue", "gray", "white", "pink"), ("metal",), _TABLE, ("bread toaster",), False, ("bread",)),
+    Kind("pitcher", kitchen.pitcher, ("yellow", "green", "blue", "white", "purple", "red", "brown"), _CERAMIC, _TABLE, ("jug", "water jug")),
+    Kind("sponge", kitchen.sponge, ("yellow", "pink", "blue", "orange", "purple", "white"), ("rubber",), _TABLE, ("kitchen sponge",)),
+    Kind("pineapple", kitchen.pineapple, ("brown", "yellow", "orange"), ("fruit",), _TABLE, ()),
+    Kind("cake", kitchen.cake, ("pink", "white", "brown", "green", "yellow", "blue"), ("wax",), _TABLE, ("birthday cake",)),
+    Kind("bread", kitchen.bread, ("brown", "orange"), ("wax",), _TABLE, ("loaf", "loaf of bread")),
+    Kind("donut", kitchen.donut, ("pink", "brown", "white", "yellow", "blue", "purple"), ("wax",), _TABLE, ("doughnut",)),
+    Kind("tray", kitchen.tray, ("brown", "red", "green", "blue", "white", "black", "gray"), _PLASTIC, _TABLE, ("serving tray",)),
+    Kind("hammer", hobby.hammer, ("red", "orange", "yellow", "green", "blue", "brown", "black"), _PLASTIC, _TABLE, ()),
+    Kind("drill", hobby.drill, ("red", "orange", "yellow", "green", "blue", "gray"), _PLASTIC, _TABLE, ("power drill", "cordless drill"), True),
+    Kind("toy car", hobby.toy_car, ("red", "orange", "yellow", "green", "blue", "purple", "white"), _PLASTIC, ("table", "floor"), ("model car",)),
+    Kind("hat", hobby.hat, ("red", "green", "blue", "brown", "purple", "gray", "black", "white"), _FABRIC, ("table", "on"), ("sun hat",)),
+    Kind("shoe", hobby.shoe, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "gray"), _FABRIC, ("table", "floor"), ("sneaker", "trainer"), True),
+    Kind("headphones", hobby.headphones, ("red", "yellow", "green", "blue", "purple", "pink", "white", "black"), _PLASTIC, _TABLE, ("pair of headphones",), True),
+    Kind("camera", hobby.camera, ("red", "green", "blue", "gray", "white", "black", "brown"), _PLASTIC, ("table", "on"), ("photo camera",), True),
+    Kind("globe", hobby.globe, ("blue", "green", "brown", "purple"), _PLASTIC, ("table", "on"), ("model of the earth",)),
+    Kind("trophy", hobby.trophy, ("yellow", "gray", "orange", "blue"), ("metal",), ("table", "on"), ("winner's cup",), True),
+    Kind("watering can", hobby.watering_can, ("red", "yellow", "green", "blue", "purple", "pink", "gray"), _PLASTIC, ("table", "floor"), ()),
+    Kind("toy robot", hobby.robot_toy, ("red", "orange", "yellow", "green", "blue", "gray", "purple"), ("metal",), ("table", "on"), ("robot figure",), True),
+    Kind("backpack", household.backpack, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "gray", "black"), _FABRIC, ("floor", "on"), ("rucksack",), True),
+    Kind("bucket", household.bucket, ("red", "orange", "yellow", "green", "blue", "gray", "white"), _PLASTIC, _ROOM, ("pail",)),
+    Kind("fan", household.fan, ("white", "blue", "black", "red", "green", "pink"), _PLASTIC, ("table", "floor"), ("electric fan",), True),
+    Kind("guitar", household.guitar, ("brown", "orange", "red", "black", "blue", "yellow"), ("wood",), ("floor",), ("acoustic guitar",), True),
+    Kind("washing machine", household.washing_machine, ("white", "gray", "black", "blue"), ("metal",), ("wall",), ("washer",)),
+    Kind("refrigerator", household.refrigerator, ("white", "gray", "red", "black", "blue", "green"), ("metal",), ("wall",), ("fridge",)),
+    Kind("bench", household.bench, ("brown", "white", "green", "red", "blue", "gray"), ("wood",), ("floor", "wall"), ("wooden bench",)),
+    Kind("toilet", household.toilet, ("white", "pink", "blue", "green"), _CERAMIC, ("wall",), ("toilet bowl",)),
+    Kind("piano", household.piano, ("brown", "black", "white"), ("wood",), ("wall",), ("upright piano",)),
+    Kind("traffic cone", household.traffic_cone, ("orange", "yellow", "green", "blue", "red"), _PLASTIC, _ROOM, ("cone",)),
+    Kind("drum", household.drum, ("red", "orange", "green", "blue", "purple", "brown", "white"), ("wood",), _ROOM, ("tom drum",)),
 )
 
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}

@@ -19,14 +19,14 @@ COLUMNS = (
 )  # fmt: skip
 _NYU40 = {
     1: "wall", 2: "floor", 3: "cabinet", 4: "bed", 5: "chair", 6: "sofa", 7: "table", 8: "door", 9: "window",
-    10: "bookshelf", 11: "picture", 18: "pillow", 20: "floor mat", 22: "ceiling", 23: "books", 25: "television",
-    29: "box", 35: "lamp", 39: "otherfurniture", 40: "otherprop",
+    10: "bookshelf", 11: "picture", 18: "pillow", 20: "floor mat", 22: "ceiling", 23: "books", 24: "refridgerator",
+    25: "television", 29: "box", 33: "toilet", 35: "lamp", 37: "bag", 39: "otherfurniture", 40: "otherprop",
 }  # fmt: skip
 _EIGEN13 = {  # nyu40 id -> (eigen13 id, name); whatever is not here is furniture (6) or an object (7)
     1: (12, "Wall"), 2: (5, "Floor"), 4: (1, "Bed"), 5: (4, "Chair"), 6: (9, "Sofa"), 7: (10, "Table"),
     9: (13, "Window"), 11: (8, "Picture"), 22: (3, "Ceiling"), 23: (2, "Books"), 25: (11, "TV"),
 }  # fmt: skip
-_FURNITURE = (3, 10, 39)
+_FURNITURE = (3, 10, 24, 39)
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,38 @@ LABEL_ROWS: dict[str, LabelRow] = {
     "suitcase": LabelRow(93, "suitcase", 40),
     "picture": LabelRow(15, "picture", 11),
     "ladder": LabelRow(122, "ladder", 39),
+    "pot": LabelRow(9009, "pot", 40),
+    "kettle": LabelRow(9010, "kettle", 40),
+    "toaster": LabelRow(148, "toaster", 40),
+    "pitcher": LabelRow(488, "water pitcher", 40),
+    "sponge": LabelRow(9011, "sponge", 40),
+    "pineapple": LabelRow(9012, "pineapple", 40),
+    "cake": LabelRow(9013, "cake", 40),
+    "bread": LabelRow(9014, "bread", 40),
+    "donut": LabelRow(9015, "donut", 40),
+    "tray": LabelRow(185, "tray", 40),
+    "hammer": LabelRow(9016, "hammer", 40),
+    "drill": LabelRow(9017, "drill", 40),
+    "toy car": LabelRow(9018, "toy car", 40),
+    "hat": LabelRow(169, "hat", 40),
+    "shoe": LabelRow(63, "shoe", 40),
+    "headphones": LabelRow(312, "headphones", 40),
+    "camera": LabelRow(9019, "camera", 40),
+    "globe": LabelRow(9020, "globe", 40),
+    "trophy": LabelRow(9021, "trophy", 40),
+    "watering can": LabelRow(9022, "watering can", 40),
+    "toy robot": LabelRow(9023, "toy robot", 40),
+    "backpack": LabelRow(48, "backpack", 37),
+    "bucket": LabelRow(102, "bucket", 40),
+    "fan": LabelRow(76, "fan", 40),
+    "guitar": LabelRow(112, "guitar", 40),
+    "washing machine": LabelRow(70, "washing machine", 39),
+    "refrigerator": LabelRow(27, "refrigerator", 24),
+    "bench": LabelRow(68, "bench", 39),
+    "toilet": LabelRow(17, "toilet", 33),
+    "piano": LabelRow(90, "piano", 39),
+    "traffic cone": LabelRow(9024, "traffic cone", 40),
+    "drum": LabelRow(9025, "drum", 40),
 }
 """Raw category (a kind's name, or a piece of the room) -> its row."""
 

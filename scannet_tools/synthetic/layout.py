@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,10 @@ from .table_shapes import METAL, neutral
 TABLE_KINDS = tuple(n for n, k in BY_NAME.items() if "table" in k.places)
 FLOOR_KINDS = tuple(n for n, k in BY_NAME.items() if "floor" in k.places)
 WALL_KINDS = tuple(n for n, k in BY_NAME.items() if "wall" in k.places)
-SMALL = ("mug", "apple", "can", "ball", "candle", "banana", "phone", "clock", "bowl", "teddy bear")
+SMALL = ("mug", "apple", "can", "ball", "candle", "banana", "phone", "clock", "bowl", "teddy bear", "sponge", "donut", "camera", "toy car", "toy robot")
+ON_FURNITURE = ("lamp", "plant", "vase", "laptop", "teddy bear", "globe", "trophy", "camera", "toy robot", "hat", "backpack")
+EXEMPLARS = {"train": (0, 400), "val": (400, 440), "test": (440, 500)}
+"""Split -> the numbers of its exemplars: every kind comes in numbered shapes, and no split sees another's."""
 _WEIGHT = {"rug": 0.7, "plant": 0.8, "keyboard": 1.0, "banana": 1.1, "scissors": 1.1, "phone": 1.1}
 
 
@@ -30,6 +34,7 @@ class Item:
     position: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
     yaw: float = 0.0
     supported_by: int = 0
+    exemplar: int = 0
 
     def place(self, x: float, y: float, z: float, yaw: float) -> None:
         self.position, self.yaw = np.array([x, y, z], np.float32), float(yaw)
@@ -69,6 +74,7 @@ class Layout:
 
     scene: str  # "room" or "table_top"
     room: np.ndarray
+    exemplars: tuple[int, int]
     objects: list[Item] = field(default_factory=list)
     structure: list[Shape] = field(default_factory=list)  # in world coordinates
     eye: np.ndarray | None = None
@@ -76,6 +82,8 @@ class Layout:
     roll: float = 0.0
     horizontal_fov: float = 1.1
     light: np.ndarray | None = None  # where the lamp hangs
+    ambient: float = 1.0
+    glow: tuple[np.ndarray, np.ndarray] | None = None  # a second lamp without shadows: place, colour times strength
 
 
 def look_from(eye, look_at, roll: float = 0.0) -> np.ndarray:
@@ -114,12 +122,15 @@ def _choose(rng, kinds, taken=()):
     return str(rng.choice(kinds, p=weights / weights.sum()))
 
 
-def _make(rng, kind: str, scene: str, color: str | None = None) -> Item:
+def _make(rng, layout: Layout, kind: str, scene: str, color: str | None = None) -> Item:
+    """One of the split's exemplars of a kind, in a colour of the kind. Shape, material and pattern are the exemplar's."""
     entry = BY_NAME[kind]
     color = color or str(rng.choice(entry.colors))
-    material = str(rng.choice(entry.materials))
-    shape = entry.build(rng, paint(color, material, rng), scene)
-    return Item(entry, color, material, shape)
+    exemplar = int(rng.integers(*layout.exemplars))
+    own = np.random.default_rng([zlib.crc32(kind.encode()), exemplar])
+    material = str(own.choice(entry.materials))
+    shape = entry.build(own, paint(color, material, own), scene)
+    return Item(entry, color, material, shape, exemplar=exemplar)
 
 
 def _structural(label: str, *parts) -> Shape:
@@ -135,7 +146,7 @@ def _structure(rng, layout: Layout) -> None:
     tone = np.array([0.5, 0.5, 0.5]) + rng.uniform(-0.06, 0.06, 3) + rng.uniform(0.1, 0.38)
     tint = [(1, 1, 1), (1, 0.95, 0.84), (0.86, 0.93, 1), (0.90, 1, 0.90), (1, 0.90, 0.88)][int(rng.integers(5))]
     wall_rgb = tuple(float(c) for c in srgb_to_linear(np.clip(tone * tint, 0, 1)))
-    pattern = ("plain", "plain", "plain", "stripes", "speckle")[int(rng.integers(5))]
+    pattern = ("plain", "plain", "plain", "stripes", "speckle", "marble", "tiles")[int(rng.integers(7))]
     soft = tuple(c * 0.80 for c in wall_rgb)
     scale = float(rng.uniform(0.15, 0.4))
     wall_x = Material(wall_rgb, soft, pattern, scale, 0, specular=0.0)
@@ -201,6 +212,11 @@ def _window(rng, layout, wall, along):
 def _lights(rng, layout: Layout) -> None:
     w, d, h = layout.room
     layout.light = np.array([rng.uniform(0.25, 0.75) * w, rng.uniform(0.2, 0.7) * d, h - 0.1])
+    layout.ambient = float(rng.uniform(0.55, 1.5))
+    if rng.random() < 0.4:
+        place = np.array([rng.uniform(-0.2, 1.2) * w, rng.uniform(0.0, 0.8) * d, rng.uniform(0.8, h)], np.float32)
+        tint = np.array([1.0, rng.uniform(0.8, 1.0), rng.uniform(0.65, 1.1)], np.float32)
+        layout.glow = place, tint * np.float32(rng.uniform(0.1, 0.7))
 
 
 def _pixel_on_plane(rng, layout, u, v, z, aspect=4 / 3):
@@ -223,7 +239,7 @@ def _stack(rng, layout: Layout, index: int, kinds, scene: str, surface: Surface,
         options = [k for k in kinds if k not in used]
         if not options:
             return
-        item = _make(rng, _choose(rng, options), scene)
+        item = _make(rng, layout, _choose(rng, options), scene)
         used.append(item.kind.name)
         faced = BY_NAME[item.kind.name].faces_viewer or item.kind.name in ("television", "pillow")
         for _ in range(12):
@@ -241,16 +257,27 @@ def _stack(rng, layout: Layout, index: int, kinds, scene: str, surface: Surface,
                 break
 
 
-def table_scene(rng: np.random.Generator) -> Layout:
-    """A table seen by an arm camera, 0.5 to 1.2 m away, with 4 to 9 things on it."""
-    layout = Layout("table_top", np.array([rng.uniform(3.5, 5.5), rng.uniform(3.0, 4.5), rng.uniform(2.4, 2.9)]))
+def _mat(rng, layout: Layout, x: float, y: float, z: float) -> None:
+    """A mat, a sheet, a cloth of any colour and pattern: part of the table, never asked for."""
+    tones = srgb_to_linear(rng.uniform(0.1, 0.95, (2, 3)))
+    pattern = ("plain", "checker", "stripes", "marble", "speckle", "fabric", "painting")[int(rng.integers(7))]
+    material = Material(tuple(map(float, tones[0])), tuple(map(float, tones[1])), pattern, float(rng.uniform(0.02, 0.2)), 0, specular=0.02)
+    w, d = rng.uniform(0.08, 0.25, 2)
+    sheet = slab((-w, w), (-d, d), (0, 0.0004)).turned(rotation_z(rng.uniform(0, 6.28))).moved((x, y, z))
+    layout.structure.append(_structural("", (sheet, material)))
+
+
+def table_scene(rng: np.random.Generator, exemplars: tuple[int, int]) -> Layout:
+    """A table seen by an arm camera, 0.5 to 1.2 m away, with 4 to 11 things on it."""
+    layout = Layout("table_top", np.array([rng.uniform(3.5, 5.5), rng.uniform(3.0, 4.5), rng.uniform(2.4, 2.9)]), exemplars)
     w, d, _ = layout.room
     _structure(rng, layout)
-    support = _make(rng, "table", "table")
+    support = _make(rng, layout, "table", "table")
     tw, td, th = rng.uniform(1.2, 1.8), rng.uniform(0.9, 1.2), rng.uniform(0.68, 0.78)
     body = support.shape.parts[0].material
-    if rng.random() < 0.25:  # some table tops are covered with a patterned cloth of the table's colour
-        body = Material(body.color, tuple(c * 0.75 for c in body.color), ("checker", "stripes")[int(rng.integers(2))], float(rng.uniform(0.04, 0.1)), 0)
+    if rng.random() < 0.4:  # some table tops are of stone or covered with a patterned cloth of the table's colour
+        pattern = ("checker", "stripes", "marble", "speckle", "tiles")[int(rng.integers(5))]
+        body = Material(body.color, tuple(c * rng.uniform(0.5, 0.9) for c in body.color), pattern, float(rng.uniform(0.04, 0.15)), 0, specular=float(rng.uniform(0, 0.3)))
     support.shape = Shape()
     support.shape.add(slab((-tw / 2, tw / 2), (-td / 2, td / 2), (th - 0.04, th)), body)
     for sx in (-1, 1):
@@ -268,17 +295,19 @@ def table_scene(rng: np.random.Generator) -> Layout:
     if rng.random() < 0.5:
         _window(rng, layout, ("far", "left", "right")[int(rng.integers(3))], rng.uniform(1, 2))
     _lights(rng, layout)
-    count = int(rng.integers(4, 10))
+    for _ in range(int(rng.choice(3, p=(0.6, 0.3, 0.1)))):
+        _mat(rng, layout, cx + rng.uniform(-0.4, 0.4) * tw, cy + rng.uniform(-0.4, 0.4) * td, th)
+    count = int(rng.integers(4, 12))
     chosen: list[Item] = []
     for _ in range(count):
         if chosen and rng.random() < 0.28:
             twin = chosen[int(rng.integers(len(chosen)))]
             color = twin.color if rng.random() < 0.25 else None
-            chosen.append(_make(rng, twin.kind.name, "table", color))
+            chosen.append(_make(rng, layout, twin.kind.name, "table", color))
         else:
-            chosen.append(_make(rng, _choose(rng, TABLE_KINDS, [c.kind.name for c in chosen]), "table"))
+            chosen.append(_make(rng, layout, _choose(rng, TABLE_KINDS, [c.kind.name for c in chosen]), "table"))
     area = lambda i: float(np.prod((i.shape.bounds()[1] - i.shape.bounds()[0])[:2]))  # noqa: E731
-    ground = _Ground(0.015)
+    ground = _Ground(0.008)
     for item in sorted(chosen, key=area, reverse=True):
         for _ in range(30):
             hit = _pixel_on_plane(rng, layout, rng.uniform(0.08, 0.92), rng.uniform(0.12, 0.90), th)
@@ -303,9 +332,9 @@ def table_scene(rng: np.random.Generator) -> Layout:
     return layout
 
 
-def room_scene(rng: np.random.Generator) -> Layout:
+def room_scene(rng: np.random.Generator, exemplars: tuple[int, int]) -> Layout:
     """A furnished room seen by a walking camera."""
-    layout = Layout("room", np.array([rng.uniform(3.8, 5.4), rng.uniform(3.8, 5.2), rng.uniform(2.4, 2.9)]))
+    layout = Layout("room", np.array([rng.uniform(3.8, 5.4), rng.uniform(3.8, 5.2), rng.uniform(2.4, 2.9)]), exemplars)
     w, d, h = layout.room
     _structure(rng, layout)
     layout.eye = np.array([rng.uniform(0.3, 0.7) * w, rng.uniform(0.30, 0.6), rng.uniform(1.15, 1.6)])
@@ -358,19 +387,19 @@ def room_scene(rng: np.random.Generator) -> Layout:
 
     taken: list[str] = []
     for _ in range(int(rng.integers(1, 4))):
-        item = _make(rng, _choose(rng, WALL_KINDS, taken), "room")
+        item = _make(rng, layout, _choose(rng, WALL_KINDS, taken), "room")
         taken.append(item.kind.name)
         put_at_wall(item)
     # Things that stand free.
     for _ in range(int(rng.integers(3, 7))):
-        twin = [i for i in layout.objects if i.kind.name in ("chair", "stool", "box", "ball", "suitcase", "bin", "armchair")]
+        twin = [i for i in layout.objects if i.kind.name in ("chair", "stool", "box", "ball", "suitcase", "bin", "armchair", "bucket", "backpack", "shoe")]
         if twin and rng.random() < 0.25:
             other = twin[int(rng.integers(len(twin)))]
-            item = _make(rng, other.kind.name, "room", other.color if rng.random() < 0.3 else None)
+            item = _make(rng, layout, other.kind.name, "room", other.color if rng.random() < 0.3 else None)
         else:
             kind = _choose(rng, FLOOR_KINDS, taken)
             taken.append(kind)
-            item = _make(rng, kind, "floor" if kind in ("lamp", "plant") else "room")
+            item = _make(rng, layout, kind, "floor" if kind in ("lamp", "plant", "fan") else "room")
         for _ in range(25):
             hit = _pixel_on_plane(rng, layout, rng.uniform(0.06, 0.94), rng.uniform(0.35, 0.93), 0.0)
             if hit is None:
@@ -396,9 +425,9 @@ def room_scene(rng: np.random.Generator) -> Layout:
     # Things on furniture.
     for index, item in enumerate(list(layout.objects)):
         for surface in item.shape.surfaces:
-            if item.kind.name in ("table", "cabinet"):
+            if item.kind.name in ("table", "cabinet", "piano", "washing machine"):
                 if rng.random() < 0.85:
-                    kinds = ("television", "lamp", "plant", "vase", "laptop", "teddy bear") if item.kind.name == "cabinet" else ("lamp", "plant", "vase", "laptop", "teddy bear")
+                    kinds = ("television", *ON_FURNITURE) if item.kind.name == "cabinet" else ON_FURNITURE
                     scene = "room" if rng.random() < 0.5 else "table"
                     _stack(rng, layout, index, [k for k in kinds if k not in taken], scene if scene == "table" else "on", surface, int(rng.integers(1, 3)))
             elif item.kind.name in ("bed", "sofa", "armchair") and rng.random() < 0.55:
@@ -423,7 +452,7 @@ def room_scene(rng: np.random.Generator) -> Layout:
                     continue
             walls[wall].append((along - half, along + half, h))
             if make == "picture":
-                item = _make(rng, "picture", "room")
+                item = _make(rng, layout, "picture", "room")
                 z = rng.uniform(1.25, 1.45)
                 x, y, yaw = {"far": (along, d - 0.016, 0.0), "left": (0.016, along, math.pi / 2), "right": (w - 0.016, along, -math.pi / 2)}[wall]
                 item.place(x, y, z, yaw)
@@ -436,9 +465,10 @@ def room_scene(rng: np.random.Generator) -> Layout:
     return layout
 
 
-def make_layout(rng: np.random.Generator) -> Layout:
-    """A table top or a room."""
-    return table_scene(rng) if rng.random() < 0.55 else room_scene(rng)
+def make_layout(rng: np.random.Generator, split: str) -> Layout:
+    """A table top or a room, of the split's exemplars."""
+    scene = table_scene if rng.random() < 0.55 else room_scene
+    return scene(rng, EXEMPLARS[split])
 
 
 __all__ = ["Footprint", "Item", "Layout", "look_from", "make_layout", "room_scene", "table_scene"]

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-PATTERNS = ("plain", "wood", "stripes", "checker", "fabric", "speckle", "planks", "tiles", "screen", "painting")
+PATTERNS = ("plain", "wood", "stripes", "checker", "fabric", "speckle", "planks", "tiles", "screen", "painting", "marble")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ class MaterialTable:
 
     def _speckle(self, color, which, p):
         return self._mix(color, which, np.clip((noise(p, 0.004) - 0.55) * 5, 0, 1))
+
+    def _marble(self, color, which, p):
+        """Soft blotches, `scale` across."""
+        cell = p / (self.scale[which] / 8)[:, None]
+        return self._mix(color, which, np.clip(0.5 + 0.9 * noise(cell + self.phase[which][:, None] * 9, 1.0), 0, 1))
 
     def _planks(self, color, which, p):
         across = p[:, 1] / self.scale[which]

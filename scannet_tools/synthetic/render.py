@@ -125,7 +125,12 @@ def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.rando
     rays = np.concatenate([origin[front], (to_lamp * reach[:, None])[front]], 1)
     sees_lamp[front] = ~world.blocked(rays, 0.92)  # the lamp itself casts no shadow
     tint = np.array([1.0, 1.0 - 0.06 * warmth, 1.0 - 0.18 * warmth], np.float32)
-    ambient = (0.30 + 0.10 * normal[:, 2:3]) + 0.14 * facing[:, None]
+    ambient = layout.ambient * ((0.30 + 0.10 * normal[:, 2:3]) + 0.14 * facing[:, None])
+    if layout.glow is not None:
+        place, tone = layout.glow
+        to_glow = place - point
+        far = _length(to_glow)
+        ambient = ambient + (np.maximum(_dot(normal, to_glow) / far, 0) / (0.5 + 0.2 * far**2))[:, None] * tone
     radiance = albedo * (ambient + strength * 1.5 * (lit * sees_lamp / (0.4 + 0.25 * reach**2))[:, None] * tint)
     half = to_lamp + view
     half /= np.maximum(_length(half), 1e-9)[:, None]
@@ -134,12 +139,14 @@ def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.rando
 
     image = np.zeros((height * width, 3), np.float32)
     image[at] = radiance
-    brightness, balance = (1.0, np.ones(3)) if steady else (rng.uniform(0.85, 1.15), rng.uniform(0.97, 1.03, 3))
+    brightness, balance = (1.0, np.ones(3)) if steady else (rng.uniform(0.7, 1.3), rng.uniform(0.96, 1.04, 3))
     exposure = np.clip(0.36 / max(float(np.percentile(_mean(image), 75)), 1e-3), 0.5, 2.2) * brightness
     image = np.clip(image * exposure * balance.astype(np.float32), 0, None)
     image = np.where(image <= 0.0031308, image * 12.92, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
-    image = image.reshape(height, width, 3) + rng.normal(0, rng.uniform(0.004, 0.012), (height, width, 3)).astype(np.float32)
+    image = image.reshape(height, width, 3) + rng.normal(0, rng.uniform(0.004, 0.012 if steady else 0.025), (height, width, 3)).astype(np.float32)
     color = cv2.GaussianBlur(np.clip(image * 255, 0, 255).astype(np.uint8), (3, 3), 0.45)
+    if not steady and rng.random() < 0.2:
+        color = shaken(color, rng)
 
     def spread(values, fill, dtype):
         out = np.full(height * width, fill, dtype)
@@ -154,6 +161,18 @@ def render(world: World, layout: Layout, camera, pose: np.ndarray, rng: np.rando
         slant=spread(facing, 0, np.float32),
         albedo=spread(_mean(albedo), 0, np.float32),
     )
+
+
+def shaken(color: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture whose camera moved while the shutter was open: blurred along a line of up to 1 % of its width."""
+    length = rng.uniform(0.003, 0.01) * color.shape[1]
+    size = 2 * int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((size, size), np.float32)
+    angle, middle = rng.uniform(0, np.pi), (size - 1) / 2
+    reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
+    ends = [tuple(int(round(8 * x)) for x in middle + sign * reach) for sign in (-1, 1)]
+    cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 3)
+    return cv2.filter2D(color, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
 # Three columns added one by one: the same numbers as NumPy's sums over an axis of three, bit for bit, in a quarter of the time.

@@ -13,7 +13,6 @@ from .render import World, look_at, render
 from .sensor import sense
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
-UNSEEN = {"train": 0.0, "val": 0.0, "test": 0.3}  # share of wordings that training never shows
 MIN_OBJECTS = 3  # fewer in view: the scene is drawn again
 
 
@@ -24,6 +23,7 @@ class SceneObject:
     Attributes:
         id: instance number. kind, color, material: names. size: [3] metres, of its own axes.
         pose: 4x4 object to world. pixels: visible pixels in the frame. supported_by: number of the object it stands on, or 0.
+        exemplar: number of its shape among those of its kind; no split has one of another's.
     """
 
     id: int
@@ -34,6 +34,7 @@ class SceneObject:
     pose: np.ndarray
     pixels: int
     supported_by: int
+    exemplar: int
 
 
 @dataclass
@@ -63,7 +64,7 @@ def make_frame(seed: int, *, split: str = "train", width: int = 640, height: int
     """One frame of one scene; equal arguments give equal frames.
 
     Args:
-        split: "train", "val" or "test": streams of scenes that share none; "test" also asks in wordings that training never uses.
+        split: "train", "val" or "test": streams of scenes that share none; "test" asks in wordings that training never uses.
 
     Raises:
         ValueError: an unknown split.
@@ -77,9 +78,9 @@ def make_sequence(seed: int, frames: int, *, split: str = "train", width: int = 
         raise ValueError(f'split "{split}" is not known; choose from {", ".join(SPLITS)}')
     for attempt in range(20):
         rng = np.random.default_rng([SPLITS[split], seed, attempt])
-        layout = make_layout(rng)
+        layout = make_layout(rng, split)
         camera = draw_camera(rng, width, height)
-        strength, warmth, roll = rng.uniform(0.6, 1.25), rng.uniform(-0.3, 1.0), rng.normal(0, 0.03)
+        strength, warmth, roll = rng.uniform(0.45, 1.4), rng.uniform(-0.5, 1.2), rng.normal(0, 0.03)
         world = World(layout)
         pose = look_at(layout.eye, layout.target, roll)
         first = finish(render(world, layout, camera, pose, rng, strength, warmth), layout, camera, pose, rng, split)
@@ -114,9 +115,9 @@ def finish(rendered, layout: Layout, camera: Camera, pose: np.ndarray, rng: np.r
         c, s = np.cos(placed.yaw), np.sin(placed.yaw)
         to_world[:2, :2], to_world[:3, 3] = [[c, -s], [s, c]], placed.position
         size = tuple(float(x) for x in high - low)
-        objects.append(SceneObject(number, placed.kind.name, placed.color, placed.pattern, size, to_world, int(counts[number]), placed.supported_by))
+        objects.append(SceneObject(number, placed.kind.name, placed.color, placed.pattern, size, to_world, int(counts[number]), placed.supported_by, placed.exemplar))
     seen = views(objects, rendered.instance, rendered.depth)
-    questions = Asker(seen, rendered.instance.shape, kinds_of(layout.scene), rng, UNSEEN[split]).ask()
+    questions = Asker(seen, rendered.instance.shape, kinds_of(layout.scene), rng, split == "test").ask()
     return SyntheticFrame(
         color=rendered.color,
         depth=sense(rendered.depth, rendered.slant, rendered.albedo, rng),

@@ -7,10 +7,10 @@ stands on, and which of several is nearer to another thing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from scannet_tools.synthetic.kinds import BY_NAME
 from scannet_tools.synthetic.questions import Asker, Question, View, kinds_of
 from scannet_tools.synthetic.take import TakenObject
 
@@ -20,7 +20,7 @@ AIM = {"explicit": 6, "relational": 4, "use": 4, "absent": 4}
 NEARER = 0.7
 """A thing is the closest to another when the runner-up's distance times this is still more than its own."""
 
-_UNSEEN_WORDINGS = 0.3  # share of wordings that training never uses, as in make_frame's test split
+_CLOSEST = ("closest to", "nearest to")
 
 
 def ask_about_scene(
@@ -38,7 +38,7 @@ def ask_about_scene(
         scene: "room" or "table_top". picture: (height, width) of the frames.
     """
     things = [item for item in objects if item.color]
-    views = [View(o.id, o.label, o.color, max(int(pixels[o.id]), 1), 0.0, 0.0, o.supported_by) for o in things]
+    views = [View(o.id, o.label, o.color, max(int(pixels[o.id]), 1), 0.0, 0.0, 0.0, o.supported_by, o.size) for o in things]
     return SceneAsker(views, {item.id: item.middle for item in things}, scene, picture, rng).ask()
 
 
@@ -53,42 +53,39 @@ class SceneAsker(Asker):
         picture: tuple[int, int],
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(views, picture, kinds_of(scene), rng, _UNSEEN_WORDINGS)
+        super().__init__(views, picture, kinds_of(scene), rng, True)
         self._middles = middles
-        shown = {name for kind in self.kinds_seen for name in BY_NAME[kind].shows}
-        self.scene_kinds = [name for name in self.scene_kinds if name not in shown]
 
     def ask(self) -> list[Question]:
         """At most AIM's numbers of each kind; no two have the same text."""
         kept: dict[str, Question] = {}
         for kind, count in AIM.items():
-            made = {question.text: question for question in getattr(self, "_" + kind)()}
+            made = {question.text: replace(question, kind=kind) for question in getattr(self, "_" + kind)()}
             texts = [str(text) for text in self.rng.permutation(list(made)) if text not in kept]
             kept.update((text, made[text]) for text in texts[:count])
         return list(kept.values())
 
     def _absent(self) -> list[Question]:
         """Without places: "left of the table" is true or false only from somewhere."""
-        return [q for q in super()._absent() if not q.text.count(" left of ") + q.text.count(" right of ")]
+        places = [f" {words} the " for words in (*self.words.left, *self.words.right)]
+        return [question for question in super()._absent() if not any(place in question.text for place in places)]
 
     def _relational(self) -> list[Question]:
         made = []
         for view in self.clear:
-            twins = [other for other in self.seen if other.kind == view.kind and other.id != view.id]
-            for anchor in self.clear:
-                if anchor.kind == view.kind or sum(other.kind == anchor.kind for other in self.seen) > 1:
-                    continue
-                words = None
+            twins = self._twins(view)
+            for anchor in self._anchors(view):
+                noun, words = self._called(view.kind), ""
                 if anchor.id == view.supported_by:
-                    alone = not any(other.supported_by == anchor.id and other.id != view.id for other in self.seen)
-                    twin_there = any(twin.supported_by == anchor.id for twin in twins)
-                    thing = self._pick(("thing", "object"), ()) if alone else self._called(view.kind)
-                    words = None if twin_there else f"{thing} on the {anchor.kind}"
+                    if all(other.supported_by != anchor.id for other in self.seen if other.id != view.id):
+                        noun = self._pick(self.words.things)
+                    if all(twin.supported_by != anchor.id for twin in twins):
+                        words = self._pick(self.words.on)
                 elif twins and all(self._apart(view, anchor) < NEARER * self._apart(twin, anchor) for twin in twins):
-                    words = f"{self._called(view.kind)} closest to the {anchor.kind}"
+                    words = self._pick(_CLOSEST)
                 if words:
-                    answer = f"It is the {view.color} {view.kind}."
-                    made.append(Question(self._explicit_text(words), "relational", (view.id,), answer))
+                    place = f"{words} the {anchor.kind}"
+                    made.append(self._question("relational", f"{noun} {place}", [view], place))
         return made
 
     def _apart(self, one: View, other: View) -> float:

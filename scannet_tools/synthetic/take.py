@@ -10,11 +10,11 @@ import numpy as np
 
 from lisa_ros.geometry.camera import Camera
 from scannet_tools.synthetic.label_rows import LABEL_ROWS
-from scannet_tools.synthetic.layout import Layout, room_scene, table_scene
+from scannet_tools.synthetic.layout import EXEMPLARS, Layout, room_scene, table_scene
 from scannet_tools.synthetic.render import Rendered, World, render
 from scannet_tools.synthetic.scene import draw_camera
 from scannet_tools.synthetic.sensor import sense
-from scannet_tools.synthetic.shapes import rotation_z
+from scannet_tools.synthetic.shapes import Shape, rotation_z
 from scannet_tools.synthetic.walk import Walk
 
 FRAMES_PER_SECOND = 30.0
@@ -59,6 +59,7 @@ class TakenObject:
 
     id: in pictures and annotation, from 1. label: raw category. color: its name, "" for pieces of the room.
     supported_by: id of the object below, or 0. middle: float64 [3], of its bounds, metres, layout's frame.
+    size: metres along its own axes, the last upwards.
     """
 
     id: int
@@ -66,6 +67,7 @@ class TakenObject:
     color: str
     supported_by: int
     middle: np.ndarray
+    size: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _furnished(seed: int) -> tuple[Layout, np.random.Generator]:
     """A layout with enough in it, and the generator that goes on from there: rooms for even seeds, else table tops."""
     for attempt in range(20):
         rng = np.random.default_rng([_STREAM, seed, attempt])
-        layout = table_scene(rng) if seed % 2 else room_scene(rng)
+        layout = (table_scene if seed % 2 else room_scene)(rng, EXEMPLARS["test"])
         if len(layout.objects) >= _LEAST_OBJECTS:
             break
     return layout, rng
@@ -186,12 +188,18 @@ def _objects(layout: Layout) -> tuple[TakenObject, ...]:
     for number, item in enumerate(layout.objects, start=1):
         low, high = item.shape.bounds()
         middle = rotation_z(item.yaw) @ ((low + high) / 2) + item.position
-        found.append(TakenObject(number, item.kind.name, item.color, item.supported_by, middle))
+        found.append(TakenObject(number, item.kind.name, item.color, item.supported_by, middle, _size(item.shape)))
     for shape in layout.structure:
         if shape.label in LABEL_ROWS:
             low, high = shape.bounds()
-            found.append(TakenObject(len(found) + 1, shape.label, "", 0, (low + high) / 2))
+            found.append(TakenObject(len(found) + 1, shape.label, "", 0, (low + high) / 2, _size(shape)))
     return tuple(found)
+
+
+def _size(shape: Shape) -> tuple[float, float, float]:
+    low, high = shape.bounds()
+    x, y, z = (float(side) for side in high - low)
+    return x, y, z
 
 
 def _label_id(item: TakenObject) -> int:

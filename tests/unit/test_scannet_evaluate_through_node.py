@@ -73,7 +73,10 @@ def test_the_node_gets_the_marks_that_its_model_deserves(written, environment, n
     figures = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert figures["frames"] == 5 and "/lisa" in figures["node"]
     assert figures["kinds"]["overall"]["giou"] == pytest.approx(1, abs=1e-4)
-    assert figures["kinds"]["overall"]["precision"] > 0.8 and figures["kinds"]["overall"]["recall"] > 0.1
+    assert figures["kinds"]["overall"]["recall"] > 0.1
+    # what five small frames hardly show has no points at all; what has any has its own
+    precise = [row["precision"] for row in figures["questions"] if row["recall"]]
+    assert len(precise) >= 6 and min(precise) > 0.8
     assert figures["absent"]["refused"] == 1
     assert figures["seconds"]["round trip"]["count"] == 5 * len(figures["questions"])
     assert figures["seconds"]["encode"]["count"] == 0

@@ -16,13 +16,15 @@ pytest.importorskip("open3d")
 
 from lisa_ros.geometry import Camera  # noqa: E402
 from scannet_tools.label_map import CLASSES_20, VALID_200, LabelMap, find_label_map  # noqa: E402
-from scannet_tools.questions import read_questions  # noqa: E402
+from scannet_tools.questions import KINDS, read_questions  # noqa: E402
 from scannet_tools.scene import Scene, find_scenes  # noqa: E402
-from scannet_tools.synthetic.kinds import BY_NAME  # noqa: E402
+from scannet_tools.synthetic.kinds import BY_NAME, USES  # noqa: E402
 from scannet_tools.synthetic.label_rows import LABEL_ROWS  # noqa: E402
 from scannet_tools.synthetic.scan_mesh import LONGEST_EDGE, fine_mesh  # noqa: E402
 from scannet_tools.synthetic.scannet import scene_folder, write_scene  # noqa: E402
+from scannet_tools.synthetic.scene_questions import ask_about_scene  # noqa: E402
 from scannet_tools.synthetic.take import FRAMES_PER_SECOND, Take, TakeSettings  # noqa: E402
+from scannet_tools.synthetic.wordings import UNSEEN  # noqa: E402
 from scannet_tools.truth import VertexRenderer  # noqa: E402
 
 ROOM, TABLE = 0, 1  # even seeds are rooms
@@ -201,7 +203,7 @@ def test_questions_have_targets_that_are_there(scene):
     assert len({q.question for q in asked}) == len(asked)
     for question in asked:
         assert set(question.targets) <= objects.keys()
-        if question.kind == "explicit":
+        if question.kind == "explicit" and not any(thing in question.question for thing in UNSEEN.things):
             names = {
                 name for target in question.targets for name in (objects[target], *BY_NAME[objects[target]].synonyms)
             }
@@ -213,49 +215,67 @@ def many_takes():
     return [Take(TakeSettings(seed, frames=300)) for seed in range(16)]
 
 
-def test_relations_hold_where_things_stand(many_takes):
-    from scannet_tools.synthetic.scene_questions import ask_about_scene
+def asked_about(take, draw, pixels=None):
+    pixels = np.full(len(take.objects) + 1, 10_000) if pixels is None else pixels
+    return ask_about_scene(take.objects, pixels, take.layout.scene, (122, 164), np.random.default_rng(draw))
 
+
+def anchor_of(text, words, objects):
+    """The object after "on the", in whichever of the wordings, or None."""
+    found = re.search(rf" (?:{'|'.join(words)}) the (.+)", text)
+    named = [item for item in objects if item.color and found and re.match(rf"{item.label}\b", found.group(1))]
+    return max(named, key=lambda item: len(item.label)) if named else None
+
+
+def test_relations_hold_where_things_stand(many_takes):
     checked = Counter()
     for take in many_takes:
-        pixels = np.full(len(take.objects) + 1, 10_000)
-        for draw in range(4):
-            rng = np.random.default_rng(draw)
-            for question in ask_about_scene(take.objects, pixels, take.layout.scene, (122, 164), rng):
-                if question.kind != "relational":
-                    assert not re.search(r" (left|right) of the |closest|furthest", question.text)
-                    continue
-                (target,) = (item for item in take.objects if item.id in question.targets)
-                anchor_name = re.search(
-                    r" (?:on|closest to) the ([a-z ]+?)(?: please| for me| in this image.*)?[?.]*$", question.text
-                )
-                assert anchor_name, question.text
-                (anchor,) = (item for item in take.objects if item.label == anchor_name.group(1))
-                if " closest to " in question.text:
-                    twins = [item for item in take.objects if item.label == target.label]
-                    nearest = min(twins, key=lambda item: np.linalg.norm(item.middle - anchor.middle))
-                    assert len(twins) > 1 and nearest.id == target.id
-                    checked["closest"] += 1
-                else:
-                    assert target.supported_by == anchor.id
-                    checked["on"] += 1
+        for question in (question for draw in range(4) for question in asked_about(take, draw)):
+            closest = anchor_of(question.text, ("closest to", "nearest to"), take.objects)
+            on = anchor_of(question.text, UNSEEN.on, take.objects)
+            if question.kind != "relational":
+                assert closest is None and on is None, question
+                continue
+            (target,) = (item for item in take.objects if item.id in question.targets)
+            if closest:
+                twins = [item for item in take.objects if item.label == target.label]
+                nearest = min(twins, key=lambda item: np.linalg.norm(item.middle - closest.middle))
+                assert len(twins) > 1 and nearest.id == target.id
+            else:
+                there = [item for item in take.objects if item.supported_by == on.id and item.label == target.label]
+                assert there == [target], question
+                alone = sum(item.supported_by == on.id for item in take.objects) == 1
+                named = any(name in question.text for name in (target.label, *BY_NAME[target.label].synonyms))
+                assert alone or named, question
+            checked["closest" if closest else "on"] += 1
     assert checked["on"] >= 5 and checked["closest"] >= 3
 
 
-def test_what_is_seen_badly_is_neither_asked_for_nor_called_absent(many_takes):
-    from scannet_tools.synthetic.scene_questions import ask_about_scene
+def test_no_question_about_a_scene_depends_on_where_one_stands(many_takes):
+    words = UNSEEN
+    places = (*words.left, *words.right, *words.front, *words.behind, *words.leftmost, *words.rightmost, *words.near)
+    for take in many_takes:
+        for question in (question for draw in range(6) for question in asked_about(take, draw)):
+            assert not re.search(rf" (?:{'|'.join(places)})\b", question.text), question
 
+
+def test_questions_about_scenes_are_of_the_kinds_of_a_questions_file(many_takes):
+    kept = {text for use in USES if use.held_out for text in use.unseen}
+    asked = [q for take in many_takes for draw in range(4) for q in asked_about(take, draw)]
+    assert {question.kind for question in asked} == set(KINDS)
+    assert "use" in {question.kind for question in asked if question.text in kept}
+
+
+def test_what_is_seen_badly_is_neither_asked_for_nor_called_absent(many_takes):
     take = many_takes[0]
     pixels = np.full(len(take.objects) + 1, 10_000)
     hidden = next(item for item in take.objects if item.color)
     pixels[hidden.id] = 0
     for draw in range(10):
-        for question in ask_about_scene(
-            take.objects, pixels, take.layout.scene, (122, 164), np.random.default_rng(draw)
-        ):
+        for question in asked_about(take, draw, pixels):
             assert hidden.id not in question.targets
             if question.kind == "absent":
-                assert f"{hidden.color} {hidden.label}" not in question.text
+                assert f"no {hidden.color} {hidden.label} " not in question.answer
 
 
 def test_a_walk_is_smooth_and_hits_nothing(many_takes):

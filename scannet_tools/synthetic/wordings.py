@@ -1,0 +1,132 @@
+"""How people ask: wordings of training and wordings that only the test split uses.
+
+A request is an opening, a verb, what is wanted and a closing, or a whole sentence. The two sets share no verb and no sentence, and so no request.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One set of wordings. {x} stands for what is wanted without its article, {the} for the same with it ("something to sit on" has none).
+
+    Attributes:
+        openings, verbs, closings: parts of a composed request. sentences: whole requests.
+        left, right, front, behind, beside, on: relations, before "the ...". near, far: distance from the camera, after the noun.
+        colored: a noun and its colour. things: what one calls a thing without naming it. bigger, smaller, taller, shorter: of two or more of a kind.
+        both, pair: two targets.
+    """
+
+    openings: tuple[str, ...]
+    verbs: tuple[str, ...]
+    closings: tuple[str, ...]
+    sentences: tuple[str, ...]
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    front: tuple[str, ...]
+    behind: tuple[str, ...]
+    beside: tuple[str, ...]
+    on: tuple[str, ...]
+    leftmost: tuple[str, ...]
+    rightmost: tuple[str, ...]
+    near: tuple[str, ...]
+    far: tuple[str, ...]
+    colored: tuple[str, ...]
+    things: tuple[str, ...]
+    bigger: tuple[str, ...]
+    smaller: tuple[str, ...]
+    tallest: tuple[str, ...]
+    biggest: tuple[str, ...]
+    smallest: tuple[str, ...]
+    all: tuple[str, ...]
+    pair: tuple[str, ...]
+
+    def request(self, wanted: str, rng: np.random.Generator, article: str = "the ") -> str:
+        """A request for "red mug" (or, with ``article`` "", for "something to sit on")."""
+        if rng.random() < 0.5:
+            text = _pick(self.sentences, rng)
+        else:
+            opening = _pick(self.openings, rng)
+            text = f"{opening}{_pick(self.verbs, rng)} {{the}}{_pick(self.closings, rng)}"
+            text += "?" if opening.startswith(ASKING) else ""
+        return text.replace("{the}", article + wanted).replace("{x}", wanted)
+
+
+ASKING = ("can ", "could ", "would ", "will ", "might ")
+
+
+def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+USUAL = Wording(
+    openings=("", "", "", "please ", "can you ", "could you ", "would you ", "robot, ", "now ", "I want you to ", "OK, ", "can you please ",
+              "could you please ", "would you please ", "could I ask you to ", "I ask you to ", "your task is to ", "your job is to ", "go ahead and ",
+              "do me a favour and ", "hello robot, ", "excuse me, please ", "next, ", "just ", "well, ", "all right, ", "come on, ", "you should ",
+              "first ", "I wonder if you could "),
+    verbs=("hand me", "pass me", "bring me", "get me", "fetch", "pick up", "grab", "find", "show me", "point at", "segment", "mark", "select", "look for",
+           "take", "point out", "search for", "detect", "identify", "mask", "go to", "drive to", "hand over", "bring over", "pick out", "choose", "touch",
+           "look at", "try to find", "tell me where to find", "recognise", "discover", "focus on", "paint over", "draw a mask over", "trace",
+           "take hold of", "move to", "turn to", "check on", "seize"),
+    closings=("", "", "", "", " please", " in this picture", " in this image", " for me", " now", ", please", " in this photo", " in this view",
+              " in the image", " that you see", " today", " as soon as possible", " when you are ready", " and nothing else", " from here", " for us"),
+    sentences=(*("{the}", "{x}") * 9, "where is {the}?", "where can I find {the}?", "what is {the} in this image?",
+               "Can you segment {the} in this image?", "Please segment {the} in this image.", "What is {x} in this image? Please output segmentation mask.",
+               "do you see {the}?", "I want {the}", "which one is {the}?", "is {the} here?", "I am looking for {the}", "show me where {the} is",
+               "could I have {the}?", "may I have {the}?", "I would like {the}", "I would like to have {the}", "bring {the} to me", "help me find {the}",
+               "I cannot find {the}", "I cannot see {the}, can you?", "have you seen {the}?", "can you see {the}?", "do you know where {the} is?",
+               "tell me where {the} is", "where might {the} be?", "where would you look for {the}?", "{the}, please", "just {the}, please", "mask of {x}",
+               "segmentation mask of {the}, please", "mark {the} in this picture", "Segment {the}.", "go and get {the}", "let me see {the}",
+               "it is {the} that I want", "I only want {the}", "how about {the}?", "which of these is {the}?", "what here is {the}?",
+               "we are looking for {the}", "is {the} anywhere to be seen?", "{the} must be somewhere", "the next task: {the}", "next we want {the}",
+               "I wonder where {the} is"),
+    left=("left of", "to the left of", "on the left side of", "on the left of"),
+    right=("right of", "to the right of", "on the right side of", "on the right of"),
+    front=("in front of", "just in front of", "that is in front of"),
+    behind=("behind", "just behind", "that is behind"),
+    beside=("next to", "close to", "near", "right next to", "that is next to"),
+    on=("on", "on top of", "that is on", "sitting on", "placed on"),
+    leftmost=("on the left", "furthest to the left", "at the left", "on the very left", "all the way to the left"),
+    rightmost=("on the right", "furthest to the right", "at the right", "on the very right", "all the way to the right"),
+    near=("closest to the camera", "nearest to us", "closest to us", "closest to you", "least far away"),
+    far=("furthest from the camera", "furthest away", "farthest from us", "furthest from you", "farthest away"),
+    colored=("{color} {noun}", "{color} {noun}", "{color} {noun}", "{noun} that is {color}", "{noun} which is {color}", "{noun} that looks {color}"),
+    things=("thing", "object", "one", "thingy"),
+    bigger=("bigger", "larger", "bulkier"),
+    smaller=("smaller", "less bulky", "littler"),
+    tallest=("tallest", "very tallest", "most towering"),
+    biggest=("biggest", "largest", "bulkiest"),
+    smallest=("smallest", "littlest", "least bulky"),
+    all=("all the {nouns}", "every {noun}", "all {nouns}", "every single {noun}", "all of the {nouns}"),
+    pair=("{a} and the {b}", "{a} and also the {b}", "{a} plus the {b}", "{a}, and the {b}"),
+)
+UNSEEN = Wording(
+    openings=("", "", "hey, ", "kindly ", "will you ", "might you ", "I'd like you to ", "time to ", "quick, ", "be so good and "),
+    verbs=("give me", "reach for", "locate", "outline", "highlight", "collect", "deliver", "lift", "retrieve", "spot", "indicate", "hold up"),
+    closings=("", "", "", " if you can", " right away", " in the scene", " over there", ", thank you"),
+    sentences=("I need {the}", "give me {the} please", "could you get {the} for me?", "locate {the}", "let me have {the}", "any sign of {the}?",
+               "{the} is what I am after", "where did I leave {the}?", "my hand should hold {the}", "outline {the}, please", "which pixels show {the}?",
+               "I am after {the}", "someone asked for {the}"),
+    left=("on the left-hand side of", "further left than"),
+    right=("on the right-hand side of", "further right than"),
+    front=("that stands before",),
+    behind=("at the back of",),
+    beside=("beside", "right beside"),
+    on=("resting on", "that stands on"),
+    leftmost=("at the far left", "at the left-hand side"),
+    rightmost=("at the far right", "at the right-hand side"),
+    near=("nearest to the lens", "that is nearest"),
+    far=("most distant from the lens", "that is most distant"),
+    colored=("{noun} of {color} colour", "{noun} in {color}", "{color} coloured {noun}"),
+    things=("item",),
+    bigger=("more massive", "big"),
+    smaller=("tinier", "small"),
+    tallest=("highest",),
+    biggest=("most massive",),
+    smallest=("tiniest",),
+    all=("each {noun}", "the whole set of {nouns}"),
+    pair=("{a} together with the {b}", "{a} as well as the {b}"),
+)

@@ -50,12 +50,15 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def load_engine(args: argparse.Namespace) -> Engine:
-    """The engine of `--model`; a model or device that cannot be had ends the command and says why."""
+def load_engine(args: argparse.Namespace, flag: str = "model") -> Engine:
+    """The engine of `--model`, or of another flag that names a model (which is loaded as its checkpoint says, on the same
+    device); a model or device that cannot be had ends the command and says why.
+    """
     from lisa_ros.engine import CheckpointError, Engine
 
+    model, options = getattr(args, flag), load_options(args) if flag == "model" else {}
     try:
-        return Engine.load(args.model, device=args.device, dtype=args.dtype, **load_options(args))
+        return Engine.load(model, device=args.device, dtype=args.dtype, **options)
     except (CheckpointError, ValueError) as error:
-        named = str(error).startswith(str(args.model))
-        raise CommandError(f"--model {error}" if named else f"--model {args.model}: {error}") from error
+        named = str(error).startswith(str(model))
+        raise CommandError(f"--{flag} {error}" if named else f"--{flag} {model}: {error}") from error

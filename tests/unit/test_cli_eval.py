@@ -1,19 +1,24 @@
-"""`lisa eval reasonseg` and `refcoco` with a stand-in for the model: what they print, write and refuse."""
+"""`lisa eval reasonseg`, `refcoco` and `synthetic` with a stand-in for the model: what they print, write and refuse."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from evaluate_boxes import opening
-from fakes import ColorEngine
+from fakes import ColorEngine, Question, boxes_frame
 
 from lisa_ros.cli import checkpoint, eval_sets
+from lisa_ros.cli import eval as eval_command
+from lisa_ros.cli.errors import CommandError
 from lisa_ros.cli.main import main
+from lisa_ros.cli.model import load_engine
 from lisa_ros.datasets.example import DatasetError
 
 BOXES = Path(__file__).parent / "evaluate_boxes.py"
@@ -180,3 +185,113 @@ def test_the_process_that_is_done_first_leaves_the_report_to_the_last(tmp_path):
 def test_several_processes_need_a_folder(tmp_path):
     process = in_process(0, 2, "eval", "reasonseg", "--data", tmp_path)
     assert "give --out DIR" in process.communicate(timeout=600)[1] and process.returncode == 2
+
+
+class Scenes:
+    """`lisa eval synthetic` on frames of boxes. loaded: the flag of every model that was loaded, in order."""
+
+    def __init__(self, monkeypatch, folder: Path) -> None:
+        self.loaded: list[str] = []
+        self.engines: list[ColorEngine] = []
+        monkeypatch.setitem(sys.modules, "scannet_tools.synthetic", SimpleNamespace(make_frame=boxes_frame))
+        monkeypatch.setattr(checkpoint, "locate", lambda model: folder / "checkpoint")
+        (folder / "checkpoint").mkdir()
+        monkeypatch.setattr(eval_command, "load_engine", self.load)
+
+    def load(self, args, flag: str = "model") -> ColorEngine:
+        self.loaded.append(flag)
+        self.engines.append(ColorEngine())
+        self.engines[-1].name = getattr(args, flag)
+        return self.engines[-1]
+
+
+@pytest.fixture
+def scenes(monkeypatch, tmp_path):
+    return Scenes(monkeypatch, tmp_path)
+
+
+def test_synthetic_writes_figures_of_the_model_the_blind_one_and_another(tmp_path, capsys, scenes):
+    out, page = tmp_path / "eval.json", tmp_path / "pages" / "eval.html"
+    words = ["eval", "synthetic", "--count", "3", "--blind", "--beside", "older", "--json", str(out), "--page", str(page)]
+    assert main(words) == 0
+    printed, report = capsys.readouterr().out, json.loads(out.read_text())
+    assert scenes.loaded == ["model", "beside"]
+    assert (report["model"], report["beside"]["model"]) == ("lisa-mini", "older")
+    assert report["beside"]["kinds"] == report["kinds"] and "blind" not in report["beside"]
+    assert report["blind"]["kinds"]["overall"] == {"giou": 0.0, "ciou": 0.0, "n": 12}
+    assert report["seconds"]["first_query"]["n"] == 3 and report["seconds"]["further_query"]["p95"] > 0
+    assert 0 < report["memory_mb"] <= report["memory_with_scenes_mb"]
+    assert sum(one["n"] for one in report["calibration"]["bins"]) == 15
+    for name in ("eval.rows.jsonl", "eval.beside.rows.jsonl"):
+        assert len((tmp_path / name).read_text().splitlines()) == 4
+    assert "beside: older; it refuses 100.0 % of the absent and 25.0 % of the present ones" in printed
+    assert "asked one at a time: first query" in printed and "peak memory:" in printed and "held-out use" not in printed
+    header = next(line for line in printed.splitlines() if line.lstrip().startswith("question"))
+    assert header.split()[:6] == ["question", "n", "gIoU", "cIoU", "blind", "beside"]
+    assert "Beside the goals" in page.read_text()
+
+
+def test_a_second_synthetic_call_asks_neither_model_again(tmp_path, scenes):
+    words = ["eval", "synthetic", "--count", "2", "--beside", "older", "--json", str(tmp_path / "eval.json")]
+    assert main(words) == 0
+    first = [engine.encoded_frames for engine in scenes.engines]
+    assert main(words) == 0
+    again = [engine.encoded_frames for engine in scenes.engines[2:]]
+    assert [a - b for a, b in zip(first, again)] == [2, 2] and again[1] == 0
+
+
+def test_synthetic_asks_a_handwritten_list(tmp_path, monkeypatch, scenes):
+    lists = {5: [Question("red, please", "explicit", (2,))], 9: [Question("white?", "absent", ())]}
+    monkeypatch.setitem(sys.modules, "lisa_ros.evaluation.handwritten", SimpleNamespace(questions=lambda: lists))
+    out = tmp_path / "eval.json"
+    assert main(["eval", "synthetic", "--questions", "handwritten", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert (report["questions"], report["count"], report["seed"]) == ("handwritten", 2, 5)
+    assert report["kinds"]["overall"]["n"] == report["absent_n"] == 1
+    assert main(["eval", "synthetic", "--questions", "handwritten", "--count", "1", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["count"] == 1
+
+
+def test_a_handwritten_list_that_cannot_be_used_ends_the_command(monkeypatch, capsys, scenes):
+    monkeypatch.setitem(sys.modules, "lisa_ros.evaluation.handwritten", SimpleNamespace(questions=dict))
+    assert main(["eval", "synthetic", "--questions", "handwritten"]) == 1
+    assert "the list of questions is empty" in capsys.readouterr().err
+
+
+def test_synthetic_compares_written_answers(tmp_path, monkeypatch, capsys, scenes):
+    from lisa_ros.evaluation import answers
+
+    monkeypatch.setattr(answers, "scene_naming", lambda: answers.Naming(("box",), ("red",)))
+    monkeypatch.setattr(sys.modules["scannet_tools.synthetic"], "make_frame", named_boxes)
+    out = tmp_path / "eval.json"
+    assert main(["eval", "synthetic", "--count", "2", "--answers", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert report["answers"]["absent"] == {"share": 1.0, "n": 2} and report["answers"]["present"] == {"share": 0.0, "n": 8}
+    assert report["also_asked"] == ["answers"]
+    assert "or say there is none: 0.0 % of 6 single" in capsys.readouterr().out
+
+
+def named_boxes(seed, *, split):
+    frame = boxes_frame(seed, split=split)
+    frame.objects = [SimpleNamespace(id=number, kind="box", color="red") for number in (1, 2, 3)]
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--questions", "handwritten", "--split", "val"], "leave out --split and --seed"),
+        (["--questions", "handwritten", "--seed", "4"], "leave out --split and --seed"),
+        (["--page", "."], "--page . is a folder"),
+        (["--count", "0"], "--count is 0"),
+    ],
+)
+def test_synthetic_says_what_cannot_be_done_before_it_loads_a_model(capsys, scenes, words, said):
+    assert main(["eval", "synthetic", *words]) == 2
+    assert said in capsys.readouterr().err and scenes.loaded == []
+
+
+def test_a_model_that_cannot_stand_beside_is_named_by_its_flag():
+    args = argparse.Namespace(model="lisa-mini", beside="no/such/model", device="cpu", dtype="auto")
+    with pytest.raises(CommandError, match="^--beside no/such/model"):
+        load_engine(args, flag="beside")

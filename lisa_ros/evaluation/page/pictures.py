@@ -21,10 +21,10 @@ QUALITY = 82
 Tints = Sequence[tuple[np.ndarray, tuple[int, int, int]]]
 
 
-def shrink(image: np.ndarray) -> np.ndarray:
-    """An RGB picture [H,W,3] or mask [H,W] with its longer side at most `LONG_SIDE` pixels; masks stay bool."""
+def shrink(image: np.ndarray, long_side: int = LONG_SIDE) -> np.ndarray:
+    """An RGB picture [H,W,3] or mask [H,W] with its longer side at most `long_side` pixels; masks stay bool."""
     height, width = image.shape[:2]
-    scale = LONG_SIDE / max(height, width)
+    scale = long_side / max(height, width)
     if scale >= 1:
         return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,4 +1,4 @@
-"""From what a user calls a model to directories: the embedded model, a directory, or a hub id. No torch.
+"""From what a user calls a model to directories: the embedded model, a directory, or a hub id. No torch but for the embedded one.
 
 The network is used only when the model itself, or the vision tower a user gives, is a hub id. A checkpoint in a
 directory whose CLIP tower is elsewhere finds it in the hub's cache on this machine, or not at all.
@@ -6,6 +6,7 @@ directory whose CLIP tower is elsewhere finds it in the hub's cache on this mach
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from lisa_ros.model.config import CheckpointError, first_line, named_tower, read_config_json
@@ -23,10 +24,10 @@ def resolve_model(model: str | Path) -> Path:
         directory = Path(__file__).resolve().parent.parent / "assets" / EMBEDDED_MODEL
         if not (directory / "config.json").is_file():
             raise CheckpointError(f"{directory}: the embedded model is not installed; install the package again")
-        return directory
+        return _whole(directory)
     path = Path(model).expanduser()
     if path.is_dir():
-        return path
+        return _whole(path)
     if not is_hub_id(model):
         raise CheckpointError(
             f"{model}: no such directory; "
@@ -55,7 +56,7 @@ def resolve_vision_tower(model: str | Path, directory: Path, vision_tower: str |
         return None
     if is_hub_id(model) and not Path(model).expanduser().is_dir():
         return _download(named)
-    cached = _cached(named)
+    cached = cached_snapshot(named)
     if cached is None:
         raise CheckpointError(
             f"{directory} holds no CLIP tower, and '{named}', the one its config.json names, "
@@ -63,6 +64,21 @@ def resolve_vision_tower(model: str | Path, directory: Path, vision_tower: str |
             f"give its directory with --vision-tower DIR, or --vision-tower {named} to fetch it"
         )
     return cached
+
+
+def _whole(directory: Path) -> Path:
+    """A directory itself; of one that leaves its language model out, as the package's, the one that is put together of both."""
+    path = directory / "config.json"
+    ours = read_config_json(path).get("lisa_ros") if path.is_file() else None
+    if not isinstance(ours, dict) or "language" not in ours:
+        return directory
+    from lisa_ros.engine.embedded import assemble  # imported here: it needs torch
+
+    return assemble(directory, say=_say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def is_hub_id(model: str | Path) -> bool:
@@ -93,7 +109,7 @@ def _download(repository: str) -> Path:
         files = needed_files(HfApi().list_repo_files(repository))
         return Path(snapshot_download(repository, allow_patterns=files))
     except Exception as error:  # the hub client raises many kinds; all mean that the repository cannot be had
-        cached = _cached(repository)
+        cached = cached_snapshot(repository)
         if cached is None:
             raise CheckpointError(
                 f"{repository}: neither a directory here nor available from the hub ({first_line(error)})"
@@ -101,7 +117,7 @@ def _download(repository: str) -> Path:
         return cached
 
 
-def _cached(repository: str) -> Path | None:
+def cached_snapshot(repository: str) -> Path | None:
     """The snapshot of a repository in the hub's cache on this machine. What it lacks is found by whoever reads it."""
     from huggingface_hub import snapshot_download
 

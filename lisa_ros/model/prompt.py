@@ -13,16 +13,22 @@ MASK_ANSWER = f"{SEG}."  # what mask mode forces the model to say (paper's evalu
 
 @dataclass(frozen=True)
 class Conversation:
-    """How turns become one text. ``render`` leaves the last answer open when it is None."""
+    """How turns become one text. ``render`` leaves the last answer open when it is None.
+
+    Attributes:
+        opening: what every answer begins with, as a part of the prompt. A language model that goes on with "The object is
+            the" has the thing's name at hand in the very state that [SEG] takes its mask from.
+    """
 
     name: str
     system: str
+    opening: str = ""
 
     def render(self, turns: Sequence[tuple[str, str | None]]) -> str:
         """(user text, answer) turns -> the prompt; the picture goes in front of the first user text."""
         if self.name == "llava_v1":
             return self._vicuna(turns)
-        if self.name == "chatml":
+        if self.name.startswith("chatml"):
             return self._chatml(turns)
         return self._llama_2(turns)
 
@@ -36,8 +42,9 @@ class Conversation:
         """A turn begins with its line break, so that nothing that is learned follows an answer's end."""
         text = ""
         for index, (user, answer) in enumerate(turns):
-            text += ("\n" if index else "") + f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
-            text += f"{answer}<|im_end|>" if answer is not None else ""
+            text += ("\n" if index else "") + f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n{self.opening}"
+            blank = " " if self.opening and answer is not None and not answer.startswith(SEG) else ""
+            text += f"{blank}{answer}<|im_end|>" if answer is not None else ""
         return text
 
     def _llama_2(self, turns: Sequence[tuple[str, str | None]]) -> str:
@@ -65,6 +72,7 @@ CONVERSATIONS = {
         "and assist the user with a variety of tasks using natural language.",
     ),
     "chatml": Conversation("chatml", ""),
+    "chatml_object": Conversation("chatml_object", "", "The object is the"),
 }
 
 

@@ -120,7 +120,7 @@ PARAMETERS = (
         "conversation",
         "",
         "Prompt template; empty: the checkpoint's.",
-        choices=("llava_v1", "llava_llama_2", "chatml"),
+        choices=("llava_v1", "llava_llama_2", "chatml", "chatml_object"),
         optional=True,
         changes=UNCONFIGURED,
     ),

@@ -1,7 +1,7 @@
 """Synthetic scenes of this repository as a data set: shards that ``python -m scannet_tools.synthetic.export`` writes.
 
-Their questions are asked as they stand and their answers begin with [SEG], as lisa-mini was trained; absent targets are
-answered in words.
+Training asks anew each time, in wordings of training; evaluation asks the questions of the shards. Answers begin with [SEG],
+as lisa-mini was trained; absent targets are answered in words.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class SyntheticScenes:
 
     def example(self, index: int, rng: np.random.Generator) -> Example:
         name, frame = self._frame(index)
-        count = min(self._count, len(frame.questions))
-        asked = [frame.questions[n] for n in rng.choice(len(frame.questions), count, replace=False)]
+        questions = frame.ask(rng)
+        asked = [questions[n] for n in rng.permutation(len(questions))[: self._count]]
         turns = [conversation(one.text, f"{SEG}. {one.answer}" if one.targets else one.answer) for one in asked]
         masks = [np.isin(frame.instance, one.targets) for one in asked if one.targets]
         return Example(name, frame.color, None, tuple(turns), stack(masks, *frame.instance.shape))

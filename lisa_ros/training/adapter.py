@@ -56,7 +56,7 @@ def write_adapter(
     Args:
         about: holds "base", too: ``fingerprint(lisa)`` of before the model was cut over processes.
     """
-    lora = {_peft_name(name): tensor for name, tensor in tensors.items() if _is_lora(name)}
+    lora = {peft_name(name): tensor for name, tensor in tensors.items() if _is_lora(name)}
     if lora:
         save_file(lora, building / ADAPTER, metadata={"format": "pt"})
         config = lisa.peft_config[LANGUAGE_ADAPTER].to_dict()
@@ -183,7 +183,8 @@ def _is_lora(name: str) -> bool:
     return f".{LANGUAGE_ADAPTER}.weight" in name and ".lora_" in name
 
 
-def _peft_name(name: str) -> str:
+def peft_name(name: str) -> str:
+    """What peft calls a parameter of the language model's adapter."""
     return PEFT_PREFIX + name.replace(f".{LANGUAGE_ADAPTER}.weight", ".weight")
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +156,9 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
             stored[LM_HEAD] = stored[EMBEDDINGS]
         data = {"mm_projector_type": "mlp2x_gelu", **data, "tie_word_embeddings": False}
         chatml = "<|im_start|>" in tokenizer.special_tokens
-        data["lisa_ros"] = {"conversation": "chatml" if chatml else "llava_v1", **data.get("lisa_ros", {})}
+        own = {"conversation": "chatml" if chatml else "llava_v1", "query_template": "{query}"}
+        data["lisa_ros"] = {**own, **data.get("lisa_ros", {})}
+        data = _with_eyes_of(start.vision_tower, data)
     shapes = {header.name: header.shape for header in stored.values()}
     vision = None
     if start.vision_tower is not None:
@@ -183,6 +186,16 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
     config = parse_config(config_data, shapes, vision, llava)
     config = replace(config, out_dim=config.sam.prompt_dim, name=f"LISA from {llava.name}")
     return _filled(config, stored, sam_stored, tokenizer.seg_id, start, dtype)
+
+
+def _with_eyes_of(vision_tower: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A language model's settings with how a LISA looks through the tower that is taken from it: which layer, and how pictures fit."""
+    theirs = read_config_json(resolve_model(vision_tower) / "config.json")
+    if "lisa_ros" not in theirs:
+        return data
+    seen = {key: theirs[key] for key in ("mm_vision_select_layer",) if key in theirs}
+    fit = {key: theirs["lisa_ros"][key] for key in ("clip_fit",) if key in theirs["lisa_ros"]}
+    return {**seen, **data, "lisa_ros": {**fit, **data["lisa_ros"]}}
 
 
 def _filled(

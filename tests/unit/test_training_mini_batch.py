@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import torch
 from tiny_model import MODEL
+from torch import nn
 
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.batch import collate
+from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.mini.samples import distinct_objects, make_sample, mirrored
+from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample, telling
 from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
-from scannet_tools.synthetic.questions import Question
+from scannet_tools.synthetic.palette import COLORS
+from scannet_tools.synthetic.questions import Question, View
 
 TINY = Recipe(
     name="tiny",
@@ -53,13 +56,18 @@ def frame(count: int) -> ExportedFrame:
         Question("hand me the blue book, please", "explicit", (2,), "It is the blue book."),
         Question("a ladder", "absent", (), "There is no ladder here."),
     ][:count]
-    objects = [
-        {"id": 1, "kind": "mug", "color": "red", "pixels": 400},
-        {"id": 2, "kind": "book", "color": "blue", "pixels": 400},
-    ]
     return ExportedFrame(
-        rng.integers(0, 255, (48, 64, 3), np.uint8), instance, (instance > 0).astype(np.uint8), objects, questions
+        rng.integers(0, 255, (48, 64, 3), np.uint8),
+        instance,
+        np.array([0, KIND_NAMES.index("mug"), KIND_NAMES.index("book")], np.uint8)[instance],
+        [view(1, "mug", "red"), view(2, "book", "blue", u=50.0, v=30.0)],
+        questions,
+        "table_top",
     )
+
+
+def view(number: int, kind: str, color: str, u: float = 15.0, v: float = 20.0) -> View:
+    return View(number, kind, color, 400, u, v, 1.5, 0, (0.1, 0.1, 0.2))
 
 
 def batch_of(samples, lisa, tokenizer):
@@ -120,7 +128,7 @@ def test_masks_cover_what_the_instance_covers(lisa, tokenizer):
 def test_a_few_updates_lower_every_loss(tokenizer):
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
-    objective = Objective(lisa, WarmUp(32, 16, 40, 12))
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
     batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
     history = []
@@ -164,7 +172,7 @@ NAMES = "warmup.kind_prompt.weight"
 def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenizer):
     torch.manual_seed(1)
     lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
-    objective = Objective(lisa, WarmUp(32, 16, 40, 12))
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
     stage = replace(
         PLAIN, part=part, dense_weight=1.0, absent_weight=1.0, align_weight=1.0, place_weight=1.0, presence_weight=1.0
     )
@@ -176,22 +184,91 @@ def test_a_stage_trains_its_part_alone(part, names, trained, untouched, tokenize
     assert all(gradients[name] is None for name in untouched)
 
 
-def test_named_objects_are_those_no_other_resembles(lisa, tokenizer):
-    twins = [{"id": i, "kind": "mug", "color": "red", "pixels": 900} for i in (1, 2)]
-    book = {"id": 3, "kind": "book", "color": "blue", "pixels": 900}
-    assert distinct_objects([*twins, book, {**book, "id": 4, "color": "red", "pixels": 9}], 100) == [3]
+def test_a_name_means_all_that_it_fits_unless_a_place_is_told():
+    mugs = [view(1, "mug", "red"), view(2, "mug", "red", u=40.0), view(3, "mug", "blue"), view(4, "book", "red")]
+
+    def ids(*told):
+        return [found.id for found in group_of(mugs[0], mugs, told)]
+
+    assert ids(True, True, False) == [1, 2] and ids(True, False, False) == [1, 2, 3]
+    assert ids(False, True, False) == [1, 2, 4]
+    assert ids(True, True, True) == ids(False, False, True) == [1]
+    assert sum(share for _, share in TELLINGS) == pytest.approx(1.0)
+
+
+def test_targets_are_told_by_what_they_share():
+    objects = [view(1, "mug", "red"), view(2, "mug", "blue"), view(3, "book", "red")]
+    assert telling(objects[:1], objects) == (True, True, True)
+    assert telling(objects[:2], objects) == (True, False, False)
+    assert telling([objects[0], objects[2]], objects) == (False, False, False)
+
+
+def test_named_masks_are_those_of_their_objects(lisa, tokenizer):
     sample = sample_of(frame(2).questions, lisa, tokenizer)
-    assert sorted(sample.named_kind) == sorted(KIND_NAMES.index(name) for name in ("mug", "book"))
+    assert sorted(sample.named.kind) == sorted(KIND_NAMES.index(name) for name in ("mug", "book"))
+    assert sorted(sample.named.color) == sorted(1 + COLORS.index(name) for name in ("red", "blue"))
     assert sample.named_masks.shape == (2, *sample.masks.shape[1:]) and (sample.named_masks.sum((1, 2)) > 0).all()
+    mug = list(sample.named.kind).index(KIND_NAMES.index("mug"))
+    np.testing.assert_allclose(sample.named.place[mug], (15 / 64, 20 / 64), atol=0.02)  # of SAM's square
+    rows, columns = (side // 2 for side in sample.valid)
+    shown = sample.measures[:, :rows, :columns][:, sample.category[:rows, :columns] > 0]
+    np.testing.assert_allclose(shown[0], np.log(1.5), rtol=1e-6)
+    assert len(MEASURES) == len(sample.measures) and np.isnan(sample.measures[:, rows:]).all()
 
 
-def test_a_mirrored_frame_swaps_left_and_right():
+def test_a_mirrored_frame_swaps_sides_and_a_cropped_one_keeps_what_it_shows():
     whole = frame(2)
-    whole.questions = [Question("the mug left of the book on the right", "relational", (1,), "It is the red mug.")]
-    mirror = mirrored(whole)
-    assert mirror.questions[0].text == "the mug right of the book on the left"
+    mirror = whole.mirrored()
     assert (mirror.instance == whole.instance[:, ::-1]).all() and (mirror.color == whole.color[:, ::-1]).all()
-    assert mirrored(mirror).questions == whole.questions
+    assert [found.u for found in mirror.objects] == [48.0, 13.0] and mirror.questions == []
+    part = whole.cropped(0.5, 0.0, 0.0)
+    assert part.color.shape == (24, 32, 3) and (part.instance == whole.instance[:24, :32]).all()
+    (mug,) = part.objects
+    assert (mug.id, mug.pixels, mug.v) == (1, 14 * 20, 16.5)
+
+
+def test_words_are_asked_of_the_projector_alone_where_clip_sees_them(lisa, tokenizer):
+    torch.manual_seed(1)
+    warmup = WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1)
+    warmup.kind_word.normal_()
+    batch = batch_of([sample_of(frame(2).questions, lisa, tokenizer)], lisa, tokenizer)
+    objective = Objective(lisa, warmup)
+    loss = objective(batch, replace(PLAIN, part="words"))
+    assert set(loss) == {"words", "loss"}
+    codes = objective._patch_codes(torch.zeros(1, 16, 32), batch.valid)
+    assert warmup.words(torch.zeros(1, 16, 32), batch, codes) > 0
+    # a 4 x 4 grid of patches: the picture's 48 rows of 64 pixels fill its middle three rows
+    shares = torch.zeros(1, 4, 4, len(KIND_NAMES))
+    truth = batch.category[0, :6, :8]
+    whole = torch.full((8, 8), -1)  # half patches; the picture begins half a patch from above
+    whole[1:7] = truth
+    for kind in range(len(KIND_NAMES)):
+        shares[0, ..., kind] = (whole == kind).float().reshape(4, 2, 4, 2).mean((1, 3))
+    words = (shares @ warmup.kind_word).flatten(1, 2)
+    assert warmup.words(words, batch, codes) == pytest.approx(0.0, abs=1e-6)
+    warmup.begin_with_words(warmup.kind_word.clone(), torch.zeros(len(COLORS), 32), seed=3)
+    assert warmup.words(words + codes @ warmup.place_word, batch, codes) == pytest.approx(0.0, abs=1e-6)
+    assert warmup.words(words, batch, codes) == pytest.approx(1.0, rel=0.5)  # a place counts as much as a kind
+
+
+def test_a_patchs_place_is_where_sam_has_it(lisa):
+    """CLIP sees the picture in the middle of its square, SAM at the upper edge of its own."""
+    objective = Objective(lisa)
+    codes = objective._patch_codes(torch.zeros(1, 16, 32), (12, 16))
+    # patch 3 of row 2: its middle is 2.5 quarters down, half a quarter of which lies above the picture
+    wanted = objective._codes(torch.tensor([[3.5 / 4, 2.5 / 4 - 1 / 8]]))
+    assert torch.equal(codes[2 * 4 + 3], wanted[0])
+    assert not torch.equal(codes[2 * 4 + 3], codes[1 * 4 + 3])
+
+
+def test_a_head_begins_where_a_straight_line_leads():
+    torch.manual_seed(0)
+    states = 5 + 0.1 * torch.randn(2000, 24) * torch.linspace(0.2, 2, 24)  # nearly all alike, as a language model's are
+    goals = (states - 5) @ torch.randn(24, 8) + 2
+    head = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 8))
+    explained = fit_head(head, states[:1500], goals[:1500])
+    left = (head(states[1500:]) - goals[1500:]).square().mean() / goals[1500:].var(0).mean()
+    assert explained > 0.8 and left < 0.3
 
 
 def test_an_absent_targets_mask_should_be_empty(lisa, tokenizer):
@@ -210,6 +287,9 @@ def test_the_rate_rises_stays_and_falls():
 
 def test_a_bad_recipe_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nseed: 1\nstages: []\nstart: {language: a}\n")
+    with pytest.raises(RecipeError, match="model is needed, or start.language and start.towers"):
+        read_recipe(path)
     path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\nstages: []\nspeed: 3\n")
     with pytest.raises(RecipeError, match="speed"):
         read_recipe(path)

@@ -1,14 +1,23 @@
 """A training run that is cut off and started again ends with the weights of one that was not."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny_gguf import language, write
 from tiny_model import MODEL
 
+from lisa_ros.engine import Engine, embedded
+from lisa_ros.model.gguf_language import convert_gguf
+from lisa_ros.model.integrity import sha256_of
+from lisa_ros.training.adapter import load_adapter
 from lisa_ros.training.mini import run
+from lisa_ros.training.mini.recipe import RecipeError, read_recipe
+from lisa_ros.training.mini.ship import ship
 from scannet_tools.synthetic import export
 
 RECIPE = {
@@ -48,6 +57,11 @@ RECIPE = {
         },
     ],
 }
+
+
+@pytest.fixture(autouse=True)
+def few_targets(monkeypatch):
+    monkeypatch.setattr(run, "HEAD_TARGETS", 8)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +104,94 @@ def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypa
     assert not list(tmp_path.rglob("*.part"))
     rows = [json.loads(line) for line in (tmp_path / "straight" / "log.jsonl").read_text().splitlines()]
     assert [row["stage"] for row in rows] == ["vision", "language", "whole"]
+
+
+LANGUAGE = {
+    "name": "tiny",
+    "seed": 3,
+    "lora": {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
+    "stages": [
+        {"name": "words", "part": "words", "images": 4, "batch": 2, "lr": 1.0e-3, "questions": 1},
+        {
+            "name": "whole",
+            "part": "whole",
+            "images": 4,
+            "batch": 2,
+            "lr": 1.0e-3,
+            "questions": 3,
+            "align_weight": 0.3,
+            "absent_weight": 1.0,
+        },
+    ],
+}
+
+
+def test_a_language_model_learns_on_the_towers_of_an_earlier_run_and_is_shipped(data, tmp_path, monkeypatch):
+    convert_gguf(write(tmp_path / "a.gguf", language()), tmp_path / "language", torch.float32)
+    assert train(data, tmp_path / "towers") == 0
+    towers = tmp_path / "towers" / "last"
+    start = {"language": str(tmp_path / "language"), "towers": str(towers), "conversation": "chatml_object"}
+    recipe = LANGUAGE | {"start": start}
+    assert train(data, tmp_path / "run", recipe) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["stage"] for row in rows] == ["words", "whole"] and rows[1]["dice"] > 0
+
+    shipped = ship(tmp_path / "run" / "last", tmp_path / "shipped", "tiny")
+    size = sum(path.stat().st_size for path in shipped.iterdir())
+    assert size < (tmp_path / "language" / "model.safetensors").stat().st_size + 2e6
+    wheel = SimpleNamespace(files=[SimpleNamespace(name="a.gguf", locate=lambda: tmp_path / "a.gguf")])
+    monkeypatch.setattr(embedded.metadata, "distribution", lambda name: wheel)
+    settings = json.loads((shipped / "config.json").read_text())
+    settings["lisa_ros"]["language"]["sha256"] = sha256_of(tmp_path / "a.gguf")
+    (shipped / "config.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    engine = Engine.load(embedded.assemble(shipped), device="cpu")
+
+    started, _ = load_adapter(tmp_path / "run" / "last", tmp_path / "work")
+    trained = Engine(started.lisa.eval(), started.tokenizer)
+    picture = np.random.default_rng(0).integers(0, 255, (72, 96, 3), np.uint8)
+    (ours,), (theirs,) = (
+        one.ask(one.encode(picture), ["the red mug"], keep_logits=True) for one in (engine, trained)
+    )
+    assert ours.input_ids == theirs.input_ids and engine.name == "tiny"
+    assert ours.target_probability == pytest.approx(theirs.target_probability, rel=0.02)
+    np.testing.assert_allclose(ours.mask_logits, theirs.mask_logits, atol=0.02 * np.abs(theirs.mask_logits).max())
+
+
+def test_a_later_run_goes_on_with_what_was_shipped(data, tmp_path):
+    convert_gguf(write(tmp_path / "a.gguf", language()), tmp_path / "language", torch.float32)
+    assert train(data, tmp_path / "towers") == 0
+    start = {"language": str(tmp_path / "language"), "towers": str(tmp_path / "towers" / "last")}
+    assert train(data, tmp_path / "run", LANGUAGE | {"start": start}) == 0
+    shipped = ship(tmp_path / "run" / "last", tmp_path / "shipped", "tiny")
+    (tmp_path / "on").mkdir()
+    recipe = read_recipe_of(LANGUAGE | {"start": {**start, "shipped": str(shipped)}}, tmp_path)
+    trainer = run.Trainer(recipe, data, tmp_path / "on", save_every=100)
+    learned = load_file(tmp_path / "run" / "last" / "trained.safetensors")
+    for name in ("model.text_hidden_fcs.0.0.weight", "model.embed_tokens.rows"):
+        torch.testing.assert_close(trainer.lisa.state_dict()[name], learned[name], atol=1e-3, rtol=1e-3)
+    pair = next(name for name in trainer.lisa.state_dict() if ".lora_B." in name)
+    assert trainer.lisa.state_dict()[pair].any()
+    recipe = read_recipe_of(LANGUAGE | {"start": {**start, "shipped": str(tmp_path / "towers" / "last")}}, tmp_path)
+    with pytest.raises(RecipeError, match="start.shipped .*: not what a run of these sizes shipped"):
+        run.Trainer(recipe, data, tmp_path / "other", save_every=100)
+
+
+def test_towers_go_on_learning(data, tmp_path):
+    assert train(data, tmp_path / "towers") == 0
+    recipe = read_recipe_of(RECIPE | {"start": {"towers": str(tmp_path / "towers" / "last")}}, tmp_path)
+    (tmp_path / "on").mkdir()
+    trainer = run.Trainer(recipe, data, tmp_path / "on", save_every=100)
+    stored = load_file(tmp_path / "towers" / "last" / "model.safetensors")
+    name = "model.visual_model.image_encoder.pos_embed"
+    torch.testing.assert_close(trainer.lisa.state_dict()[name], stored[name].float())
+    names = load_file(tmp_path / "towers" / "last" / run.NAMES)
+    assert torch.equal(trainer.warmup.state_dict()["kind_prompt.weight"], names["kind_prompt.weight"])
+
+
+def read_recipe_of(recipe, folder):
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return read_recipe(folder / "recipe.yaml")
 
 
 def test_no_shards_and_bad_recipes_are_named(tmp_path, capsys):

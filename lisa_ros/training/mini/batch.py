@@ -7,6 +7,7 @@ each other, and each continues at the prefix's next position: exactly what they 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import IMAGE_ID
-from lisa_ros.training.mini.samples import Sample
+from lisa_ros.training.mini.samples import Names, Sample
 
 
 @dataclass
@@ -29,9 +30,9 @@ class Batch:
         answer_places [q,2]: (picture, index in ``after``) of the state before each answer's first token: [SEG] or not.
         has_target [q]: which it is.
         seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
-        masks [n,l,l] soft targets; target_kind, target_color [n], -1 where a mask holds several objects; valid: (rows, columns) of l x l inside the picture.
-        named_masks [m,l,l], named_kind [m], named_color [m], named_row [m]: objects to be masked by name, and their picture.
-        category, color [B,h,h].
+        masks [n,l,l] soft targets; targets: their names; valid: (rows, columns) of l x l inside the picture.
+        named_masks [m,l,l], named, named_row [m]: masks asked for by name, and their picture. See ``Sample``.
+        category, color [B,h,h], measures [B,3,h,h].
     """
 
     clip: Tensor
@@ -45,19 +46,23 @@ class Batch:
     has_target: Tensor
     seg_places: Tensor
     masks: Tensor
-    target_kind: Tensor
-    target_color: Tensor
+    targets: Names
     named_masks: Tensor
-    named_kind: Tensor
-    named_color: Tensor
+    named: Names
     named_row: Tensor
     valid: tuple[int, int]
     category: Tensor
     color: Tensor
+    measures: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Batch(**moved)
+        return Batch(**{name: _moved(value, device) for name, value in vars(self).items()})
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Names):
+        return Names(**{name: part.to(device) for name, part in vars(value).items()})
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
@@ -109,13 +114,16 @@ def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
         has_target=tensor(np.concatenate([s.has_target for s in samples])),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
-        target_kind=tensor(np.concatenate([s.target_kind for s in samples])),
-        target_color=tensor(np.concatenate([s.target_color for s in samples])),
+        targets=_together([s.targets for s in samples]),
         named_masks=tensor(np.concatenate([s.named_masks for s in samples])),
-        named_kind=tensor(np.concatenate([s.named_kind for s in samples])),
-        named_color=tensor(np.concatenate([s.named_color for s in samples])),
-        named_row=tensor(np.repeat(np.arange(len(samples)), [len(s.named_kind) for s in samples])),
+        named=_together([s.named for s in samples]),
+        named_row=tensor(np.repeat(np.arange(len(samples)), [len(s.named.kind) for s in samples])),
         valid=samples[0].valid,
         category=tensor(np.stack([s.category for s in samples])),
         color=tensor(np.stack([s.color for s in samples])),
+        measures=tensor(np.stack([s.measures for s in samples])),
     )
+
+
+def _together(names: list[Names]) -> Names:
+    return Names(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*(vars(one).values() for one in names))))

@@ -10,6 +10,7 @@ from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_loss, bce_loss, dice_loss
 from lisa_ros.training.mini.batch import Batch
 from lisa_ros.training.mini.recipe import Stage
+from lisa_ros.training.mini.samples import MEASURES, Names
 
 PLACES = 16  # cells a side, over SAM's square, of the grid on which a target's place is told
 
@@ -34,17 +35,19 @@ class Objective(nn.Module):
         losses: dict[str, Tensor] = {}
         patches = self.lisa.look(batch.clip)
         sam = self.lisa.sam
-        embedding = None if stage.part == "language" else sam.image_encoder(sam.normalise(batch.sam))
+        embedding = sam.image_encoder(sam.normalise(batch.sam)) if stage.part in ("vision", "whole") else None
         if stage.part == "vision":
-            prompts = self.warmup.named_prompts(batch.named_kind, batch.named_color)
+            prompts = self.warmup.named_prompts(batch.named, self._codes(batch.named.place))
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
+        elif stage.part == "words":
+            losses["words"] = self.warmup.words(patches, batch, self._patch_codes(patches, batch.valid))
         else:
             hidden = self._read(losses, batch, patches, stage)
             self._follow(losses, batch, embedding, hidden, stage)
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
         weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
-        weights |= {"place": stage.place_weight, "presence": stage.presence_weight, "absent": stage.absent_weight}
+        weights |= {"words": 1.0, "place": stage.place_weight, "presence": stage.presence_weight, "absent": stage.absent_weight}
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
@@ -75,9 +78,32 @@ class Objective(nn.Module):
             logits = self._logits(embedding[row], self.lisa.mask_prompt(hidden[row, place]), batch.valid)
             losses["absent"] = bce_loss(logits, torch.zeros_like(logits))
         if stage.align_weight:
-            named = batch.target_kind >= 0
-            goal = self.warmup.named_prompts(batch.target_kind[named], batch.target_color[named]).detach()
-            losses["align"] = F.mse_loss(prompts[named], goal)
+            named = batch.targets.told.any(1)
+            goal = self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place)).detach()
+            losses["align"] = F.mse_loss(prompts[named].float(), goal[named].float()) if named.any() else prompts.sum() * 0.0
+
+    @torch.no_grad()
+    def states_and_goals(self, batch: Batch, stage: Stage) -> tuple[Tensor, Tensor]:
+        """States [n,d] before the [SEG] of targets that have a name, and the prompts [n,prompt_dim] of those names."""
+        hidden = self._read({}, batch, self.lisa.look(batch.clip), stage)
+        row, place = batch.seg_places.unbind(1)
+        named = batch.targets.told.any(1)
+        goals = self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place))
+        return hidden[row, place][named].float(), goals[named].float()
+
+    def _patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
+        """Position codes [p,prompt_dim] of the middles of CLIP's patches; SAM pads below and right, ``clip_fit: pad`` on both sides."""
+        side, grid = int(patches.shape[1] ** 0.5), 4 * self.lisa.sam.config.grid
+        steps = (torch.arange(side, device=patches.device) + 0.5) / side
+        rows, columns = (steps - (1 - part / grid) / 2 for part in valid)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return self._codes(torch.stack([x.flatten(), y.flatten()], 1))
+
+    def _codes(self, places: Tensor) -> Tensor:
+        """SAM's position codes [n,prompt_dim] of places [n,2], x and y as shares of the square."""
+        codes = self.lisa.sam.prompt_encoder.position()[0]
+        u, v = (places * codes.shape[-1]).long().clamp(0, codes.shape[-1] - 1).unbind(1)
+        return codes[:, v, u].T
 
     def _mask_losses(
         self, losses: dict[str, Tensor], embedding: Tensor, prompts: Tensor, targets: Tensor, valid: tuple[int, int]
@@ -95,28 +121,55 @@ class Objective(nn.Module):
 class WarmUp(nn.Module):
     """What teaches the towers and the mask decoder before the language model can. Used in training only, never shipped.
 
-    Kind and colour of the object under each cell are read linearly off both towers; each feature cell predicts ``fine`` x ``fine`` cells of the
-    class map, so small objects count although the grid is coarse. And every kind and colour has an embedding: their sum is a mask prompt that
-    names an object, which the mask decoder learns to follow and which the language model's prompts are later pulled towards. Where the target
-    is, or that it is nowhere, is read linearly off the language model's state before the answer: to know that, it must look at the picture.
+    Kind, colour, distance and size of the object under each cell are read linearly off both towers; each feature cell predicts ``fine`` x ``fine``
+    cells of the class map, so small objects count although the grid is coarse. And every kind, colour and place has an embedding: their sum is a
+    mask prompt that names an object (or all objects of a kind), which the mask decoder learns to follow and which the language model's prompts are
+    later pulled towards. A patch's words are the language model's own embeddings of the kind and colour it shows, and a code of its place: a projector
+    that begins with them speaks to the language model in words it knows, and says where. Where the target is, or that it is nowhere, is read linearly off the language model's state
+    before the answer: to know that, it must look at the picture.
     """
 
     def __init__(self, patch_width: int, prompt_width: int, kinds: int, colors: int, fine: int = 2) -> None:
         super().__init__()
         self.sizes, self.fine = (kinds, colors), fine
-        out = (kinds + colors) * fine * fine
+        out = (kinds + colors + len(MEASURES)) * fine * fine
         self.patches = nn.Conv2d(patch_width, out, 1)
         self.sam = nn.Conv2d(prompt_width, out, 1)
         self.kind_prompt = nn.Embedding(kinds, prompt_width)
         self.color_prompt = nn.Embedding(colors, prompt_width)
+        self.place_prompt = nn.Linear(prompt_width, prompt_width)
         self.place = nn.Linear(patch_width, PLACES * PLACES + 1)
         weight = torch.ones(kinds + colors)
         weight[[0, kinds]] = 0.2  # most cells are background
         self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("kind_word", torch.zeros(kinds, patch_width), persistent=False)
+        self.register_buffer("color_word", torch.zeros(colors, patch_width), persistent=False)
+        self.register_buffer("place_word", torch.zeros(prompt_width, patch_width), persistent=False)
 
-    def named_prompts(self, kind: Tensor, color: Tensor) -> Tensor:
-        """Mask prompts [n,prompt_width] of classes [n]."""
-        return self.kind_prompt(kind) + self.color_prompt(color)
+    def named_prompts(self, names: Names, codes: Tensor) -> Tensor:
+        """Mask prompts [n,prompt_width] of names, whose places have the position codes [n,prompt_width]."""
+        parts = torch.stack([self.kind_prompt(names.kind), self.color_prompt(names.color), self.place_prompt(codes)], 1)
+        return (parts * names.told[..., None]).sum(1)
+
+    def begin_with_words(self, kinds: Tensor, colors: Tensor, seed: int) -> None:
+        """Take a language model's words of the kinds [K,d] and colours [C-1,d]. The word of a place is its position code, turned into the width of
+        words by a fixed matrix, as large as a word."""
+        self.kind_word.copy_(kinds)
+        self.color_word[1:] = colors
+        size = kinds.square().mean().sqrt()
+        turn = torch.randn(self.place_word.shape, generator=torch.Generator().manual_seed(seed))
+        self.place_word.copy_(turn * size * (2 / len(turn)) ** 0.5)  # a code is of sines and cosines: its mean square is a half
+
+    def words(self, patches: Tensor, batch: Batch, codes: Tensor) -> Tensor:
+        """Mean squared distance of patches [B,p,d] from the words of what they show and, by the position codes [p,prompt_width], where; in units of
+        a word's own mean square."""
+        side = int(patches.shape[1] ** 0.5)
+        shown = codes @ self.place_word
+        for classes, words in ((batch.category, self.kind_word), (batch.color, self.color_word)):
+            classes = centre_vertically(classes, batch.valid)
+            shares = F.one_hot(classes.clamp(min=0), len(words)).float() * (classes >= 0)[..., None]
+            shown = shown + F.adaptive_avg_pool2d(shares.permute(0, 3, 1, 2), side).flatten(2).transpose(1, 2) @ words
+        return F.mse_loss(patches.float(), shown) / self.kind_word.square().mean()
 
     def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:
         """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers (CLIP's alone without ``embedding``)."""
@@ -128,7 +181,7 @@ class WarmUp(nn.Module):
     def places(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy of the states [q,d] before the answers against how the targets' areas spread over a coarse grid; the last class is
         "nowhere"."""
-        truth = hidden.new_zeros(len(hidden), PLACES * PLACES + 1)
+        truth = torch.zeros(len(hidden), PLACES * PLACES + 1, device=hidden.device)
         areas = F.adaptive_avg_pool2d(batch.masks[:, None], PLACES).flatten(1)
         truth[batch.has_target, :-1] = areas / areas.sum(1, keepdim=True).clamp(min=1e-6)
         truth[~batch.has_target, -1] = 1.0
@@ -136,21 +189,25 @@ class WarmUp(nn.Module):
 
     def _loss(self, scores: Tensor, batch: Batch, padded_below: bool) -> Tensor:
         scores = F.pixel_shuffle(scores, self.fine).float()
-        kinds, _ = self.sizes
+        kinds, colors = self.sizes
         size = scores.shape[-2:]
         total = scores.new_zeros(())
         for part, weight, truth in (
             (scores[:, :kinds], self.weight[:kinds], batch.category),
-            (scores[:, kinds:], self.weight[kinds:], batch.color),
+            (scores[:, kinds : kinds + colors], self.weight[kinds:], batch.color),
         ):
             truth = truth if padded_below else centre_vertically(truth, batch.valid)
             truth = F.interpolate(truth[:, None].float(), size, mode="nearest-exact")[:, 0].long()
             total = total + F.cross_entropy(part, truth, weight=weight, ignore_index=-1)
-        return total
+        truth = batch.measures if padded_below else centre_vertically(batch.measures, batch.valid)
+        truth = F.interpolate(truth, size, mode="nearest-exact")
+        known = truth.isfinite()
+        off = F.smooth_l1_loss(scores[:, kinds + colors :], truth.nan_to_num(), reduction="none")
+        return total + (off * known).sum() / known.sum().clamp(min=1)
 
 
 def centre_vertically(truth: Tensor, valid: tuple[int, int]) -> Tensor:
-    """SAM pads below and right, ``clip_fit: pad`` on both sides: move the class map [B,h,h] to where CLIP sees the picture."""
+    """SAM pads below and right, ``clip_fit: pad`` on both sides: move the map [B,...,h,h] to where CLIP sees the picture."""
     rows, columns = valid[0] // 2, valid[1] // 2
-    down, right = (truth.shape[1] - rows) // 2, (truth.shape[2] - columns) // 2
-    return truth.roll((down, right), (1, 2))
+    down, right = (truth.shape[-2] - rows) // 2, (truth.shape[-1] - columns) // 2
+    return truth.roll((down, right), (-2, -1))

@@ -11,7 +11,7 @@ import yaml
 from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
 from lisa_ros.model.sam import SamConfig
 
-PARTS = ("vision", "language", "whole")
+PARTS = ("vision", "words", "language", "whole")
 
 
 class RecipeError(ValueError):
@@ -26,7 +26,7 @@ class Stage:
         images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
-            prompts are pulled towards those names; no masks. "whole": everything, with the paper's losses.
+            prompts are pulled towards those names; no masks. "words": the projector alone, towards the words of what patches show. "whole": everything, with the paper's losses.
         names: objects a picture whose masks are asked for by name ("vision").
         absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
         dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
@@ -64,15 +64,33 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run: model sizes, vocabulary, stages."""
+    """A whole run.
+
+    Attributes:
+        vocabulary, model: size of the vocabulary and of the parts, of a run that begins with new weights.
+        start: "language": directory of a language model, on the "towers" of an earlier run's directory (or lisa-mini), with a "conversation"; "shipped": what
+            was trained of it before goes on learning. "towers" alone: those go on learning.
+        lora: rank, alpha, dropout, targets of the language model's adapters. precision: "no" or "bf16" (mixed).
+    """
 
     name: str
     seed: int
-    vocabulary: int
-    model: dict[str, Any]
     stages: tuple[Stage, ...]
+    vocabulary: int = 0
+    model: dict[str, Any] | None = None
+    start: dict[str, str] | None = None
+    lora: dict[str, Any] | None = None
     weight_decay: float = 0.01
     clip: float = 1.0
+    precision: str = "no"
+
+    def __post_init__(self) -> None:
+        if self.model is None and not {"language", "towers"} <= set(self.start or {}):
+            raise TypeError("either model is needed, or start.language and start.towers")
+        if "language" in (self.start or {}) and self.lora is None:
+            raise TypeError("lora is needed with start.language")
+        if self.precision not in ("no", "bf16"):
+            raise TypeError(f'precision "{self.precision}" is neither "no" nor "bf16"')
 
     def config(self, vocab_size: int) -> LisaConfig:
         """The model's configuration. Raises RecipeError for unknown or missing keys."""

@@ -11,23 +11,40 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lisa_ros.model.checkpoint import save_checkpoint
+from lisa_ros.engine import resolve_model
+from lisa_ros.engine.embedded import NAMES
+from lisa_ros.model.checkpoint import replaced_directory, save_checkpoint
+from lisa_ros.model.inventory import stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.training.mini.batch import collate
+from lisa_ros.training.adapter import ADAPTER, peft_name, save_adapter
+from lisa_ros.training.mini.batch import Batch, collate
+from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.mini.samples import SyntheticSamples
 from lisa_ros.training.mini.vocabulary import write_tokenizer
+from lisa_ros.training.start import Start, start_model
+from lisa_ros.training.trainable import Lora, Trainable, make_trainable, trained_parameters
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
+
+BACKGROUND_WORD = "wall"
+HEAD_TARGETS = 1500
+"""Targets that the head's first weights are fitted to."""
 
 UNUSED = ("point_embeddings", "not_a_point_embed", "mask_downscaling", "iou_prediction_head", "post_layernorm")
 # parts of the published layout that LISA's objective gives no gradient
@@ -42,43 +59,131 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, data: Path, out: Path, save_every: int) -> None:
         self.recipe, self.data, self.out, self.save_every = recipe, Path(data), Path(out), save_every
-        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        self.accelerator = Accelerator(mixed_precision=recipe.precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
         torch.manual_seed(recipe.seed)
         self.tokenizer_directory = self.out / "tokenizer"
-        if self.accelerator.is_main_process and not (self.tokenizer_directory / "tokenizer_config.json").is_file():
-            write_tokenizer(self.tokenizer_directory, recipe.vocabulary)
-        self.accelerator.wait_for_everyone()
-        self.tokenizer = LisaTokenizer.from_directory(self.tokenizer_directory)
-        self.config = recipe.config(self.tokenizer.vocab_size)
-        self.lisa = Lisa(self.config)
-        torch.nn.init.trunc_normal_(self.lisa.sam.image_encoder.pos_embed, std=0.02)
-        for name, parameter in self.lisa.named_parameters():
-            parameter.requires_grad_(not any(part in name for part in UNUSED))
-        warmup = WarmUp(self.config.language.hidden_size, self.config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
-        self.objective = Objective(self.lisa, warmup)
+        start = recipe.start or {}
+        self.speaks = "language" in start
+        if self.speaks:
+            self._begin_with_language(start["language"], start["towers"], start.get("conversation"))
+            if "shipped" in start:
+                self._take_shipped(Path(start["shipped"]))
+        else:
+            self._begin_with_nothing()
+            if "towers" in start:
+                self._go_on_with(resolve_model(start["towers"]))
+        self.config = self.lisa.config
+        self.objective = Objective(self.lisa, self.warmup)
+        self.frozen = {name for name, p in self.objective.named_parameters() if not p.requires_grad} if self.speaks else set()
         self.optimizer = torch.optim.AdamW(
             [p for p in self.objective.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
         )
         self.stage_index, self.update = 0, 0
         self._restore()
 
+    def _begin_with_nothing(self) -> None:
+        """Towers and mask decoder of the recipe's sizes, with new weights."""
+        if self.accelerator.is_main_process and not (self.tokenizer_directory / "tokenizer_config.json").is_file():
+            write_tokenizer(self.tokenizer_directory, self.recipe.vocabulary)
+        self.accelerator.wait_for_everyone()
+        self.tokenizer = LisaTokenizer.from_directory(self.tokenizer_directory)
+        config = self.recipe.config(self.tokenizer.vocab_size)
+        self.lisa = Lisa(config)
+        torch.nn.init.trunc_normal_(self.lisa.sam.image_encoder.pos_embed, std=0.02)
+        for name, parameter in self.lisa.named_parameters():
+            parameter.requires_grad_(not any(part in name for part in UNUSED))
+        self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+
+    def _go_on_with(self, towers: Path) -> None:
+        """Take the weights of the towers, the decoder and the names of an earlier run."""
+        stored = load_file(towers / "model.safetensors")
+        ours = (name for name in self.lisa.state_dict() if name.startswith(("vision_tower.", "model.visual_model.")))
+        try:
+            self.lisa.load_state_dict({name: stored[stored_name(name)].float() for name in ours}, strict=False)
+            self._take_names(towers)
+        except (KeyError, RuntimeError) as error:
+            raise RecipeError(f"start.towers {towers}: not towers of these sizes ({str(error).splitlines()[0]})") from error
+
+    def _take_names(self, towers: Path) -> None:
+        """What the warm-up learned with these towers, as far as it has the same shape here."""
+        own = self.warmup.state_dict()
+        found = {name: value.float() for name, value in load_file(towers / NAMES).items() if value.shape == own[name].shape}
+        self.warmup.load_state_dict(found, strict=False)
+
+    def _begin_with_language(self, language: str, towers: str, conversation: str | None) -> None:
+        """A pretrained language model, and the towers, decoder and names of an earlier run."""
+        self.begun = Start(language=language, sam=towers, vision_tower=towers, conversation=conversation)
+        if not self.accelerator.is_main_process:
+            self.tokenizer_directory = self.out / f".tokenizer-{self.accelerator.process_index}"
+        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else torch.float32
+        started = start_model(self.begun, self.tokenizer_directory, dtype=dtype, seed=self.recipe.seed)
+        self.lisa, self.tokenizer = started.lisa, started.tokenizer
+        lora = {**self.recipe.lora, "targets": tuple(self.recipe.lora["targets"])}
+        self.trainable = Trainable(lora=Lora(**lora), embeddings="new", lm_head="new", projector=True)
+        make_trainable(self.lisa, self.trainable, new_tokens=self.tokenizer.own_ids)
+        for module in self.lisa.modules():
+            if isinstance(module, BaseTunerLayer):  # autocast casts once; peft would cast to float32 and back, a tenth of a step's time
+                module.cast_input_dtype_enabled = self.recipe.precision == "no"
+        config = self.lisa.config
+        self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+        self._take_names(resolve_model(towers))
+        self.warmup.begin_with_words(self._words(BACKGROUND_WORD, *KIND_NAMES[1:]), self._words(*COLORS), self.recipe.seed)
+        thing = self.warmup.kind_word[1:].mean(0)  # [SEG] begins as a noun that means no thing in particular
+        for table in (self.lisa.model.embed_tokens, self.lisa.lm_head):
+            table.rows.data[self.tokenizer.own_ids.index(self.tokenizer.seg_id)] = thing * (self.warmup.kind_word.norm(dim=1).mean() / thing.norm())
+
+    def _take_shipped(self, folder: Path) -> None:
+        """Go on with what ``lisa_ros.training.mini.ship`` wrote of an earlier run."""
+        try:
+            stored = {**load_file(folder / "model.safetensors"), **load_file(folder / ADAPTER)}
+            for name, parameter in trained_parameters(self.lisa).items():
+                parameter.data.copy_(stored[peft_name(name) if peft_name(name) in stored else name])
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
+
+    def _words(self, *names: str) -> torch.Tensor:
+        """The language model's embeddings [n,d] of words, the mean of their tokens."""
+        table = self.lisa.model.embed_tokens.weight.float()
+        return torch.stack([table[self.tokenizer.encode(f" {name}", add_bos=False)].mean(0) for name in names])
+
     def run(self) -> None:
         """Train what is left of the recipe."""
         wrapped = self.accelerator.prepare(self.objective)
+        reading = [index for index, stage in enumerate(self.recipe.stages) if stage.part in ("language", "whole")]
         while self.stage_index < len(self.recipe.stages):
-            self._run_stage(self.recipe.stages[self.stage_index], wrapped)
+            stage = self.recipe.stages[self.stage_index]
+            if self.speaks and "shipped" not in self.recipe.start and (self.stage_index, self.update) == (reading[0], 0):
+                self._fit_head(stage)
+            self._run_stage(stage, wrapped)
             self.stage_index, self.update = self.stage_index + 1, 0
             self._save()
 
-    def _run_stage(self, stage: Stage, wrapped: torch.nn.Module) -> None:
-        world = self.accelerator.num_processes
-        share = stage.batch // world
+    def _fit_head(self, stage: Stage) -> None:
+        """Let the head begin where a straight line leads; every process reads the same samples."""
+        found: list[tuple[torch.Tensor, torch.Tensor]] = []
+        bar = tqdm(total=HEAD_TARGETS, desc="head", unit="target", disable=None if self.accelerator.is_main_process else True)
+        loader = self._batches(stage, stage.batch, 0, 1)
+        while sum(len(states) for states, _ in found) < HEAD_TARGETS:
+            with self.accelerator.autocast():
+                found.append(self.objective.states_and_goals(next(loader).to(self.accelerator.device), stage))
+            bar.update(len(found[-1][0]))
+        bar.close()
+        explained = fit_head(self.lisa.model.text_hidden_fcs[0], *(torch.cat(parts) for parts in zip(*found)))
+        self.accelerator.print(f"head: begins with {100 * explained:.0f} % of the names' variance explained")
+
+    def _batches(self, stage: Stage, share: int, rank: int, world: int, done: int = 0) -> Iterator[Batch]:
+        """A process' batches of ``share`` pictures, ``done`` of them left out."""
         samples = SyntheticSamples(
             self.data, self.config, self.tokenizer, questions=stage.questions, names=stage.names, seed=self.recipe.seed + self.stage_index,
-            rank=self.accelerator.process_index, world=world, skip=self.update * share,
+            rank=rank, world=world, skip=done * share,
         )  # fmt: skip
-        seg = self.tokenizer.seg_id
-        loader = iter(DataLoader(samples, batch_size=share, collate_fn=lambda rows: collate(rows, self.config.vision.patches, seg)))
+        together = partial(collate, patches=self.config.vision.patches, seg_id=self.tokenizer.seg_id)
+        # one worker, so that the order of samples, and with it a resumed run, stays the same
+        return iter(DataLoader(samples, batch_size=share, num_workers=1, prefetch_factor=4, collate_fn=together))
+
+    def _run_stage(self, stage: Stage, wrapped: torch.nn.Module) -> None:
+        world = self.accelerator.num_processes
+        loader = self._batches(stage, stage.batch // world, self.accelerator.process_index, world, self.update)
         wrapped.train()
         bar = tqdm(total=stage.updates, initial=self.update, desc=stage.name, disable=None if self.accelerator.is_main_process else True)
         means: dict[str, float] = {}
@@ -112,21 +217,29 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         state = {
-            "objective": self.objective.state_dict(),
+            "objective": {name: value for name, value in self.objective.state_dict().items() if name not in self.frozen},
             "optimizer": self.optimizer.state_dict(),
             "stage_index": self.stage_index,
             "update": self.update,
         }
         torch.save(state, self.out / "state.pt.part")
         os.replace(self.out / "state.pt.part", self.out / "state.pt")
-        save_checkpoint(self.lisa, self.tokenizer_directory, self.out / "last", torch.float16)
+        if self.speaks:
+            about = {"start": asdict(self.begun), "trainable": asdict(self.trainable), "seed": self.recipe.seed}
+            with replaced_directory(self.out / "last") as building:
+                save_adapter(building, self.lisa, self.tokenizer_directory, about)
+        else:
+            save_checkpoint(self.lisa, self.tokenizer_directory, self.out / "last", torch.float16)
+            save_file(self.warmup.state_dict(), self.out / "last" / NAMES)
 
     def _restore(self) -> None:
         path = self.out / "state.pt"
         if not path.is_file():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.objective.load_state_dict(state["objective"])
+        missing, unexpected = self.objective.load_state_dict(state["objective"], strict=False)
+        if set(missing) - self.frozen or unexpected:
+            raise RecipeError(f"{path}: the state of another recipe")
         self.optimizer.load_state_dict(state["optimizer"])
         self.stage_index, self.update = state["stage_index"], state["update"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +20,22 @@ from lisa_ros.model.tokenizer import SEG, LisaTokenizer
 from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
-from scannet_tools.synthetic.questions import MIN_SHARE
+from scannet_tools.synthetic.questions import MIN_SHARE, View
+
+
+@dataclass
+class Names:
+    """What tells n things (or groups of them) from everything else in view; arrays, or tensors in a batch.
+
+    Attributes:
+        kind, color: int64 [n], classes of the warm-up. place: float32 [n,2], x and y of the mask's middle as shares of SAM's square.
+        told: bool [n,3], whether kind, colour and place belong to the name; all False: what no name fits (several things of different kinds).
+    """
+
+    kind: Any
+    color: Any
+    place: Any
+    told: Any
 
 
 @dataclass
@@ -29,13 +44,13 @@ class Sample:
 
     Attributes:
         clip: float32 [3,c,c]. sam: uint8 [h,w,3]: the towers' inputs, see preprocessing.
-        prompts: ids of each question's prompt up to "ASSISTANT:". answers: ids of each answer, </s> included.
-        masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid.
+        prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, its end included.
+        masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid. targets: their names.
         has_target: bool [q].
-        target_kind, target_color: int64 [n], class of the object behind each mask; -1 when the mask holds several objects.
-        named_masks [m,l,l], named_kind [m], named_color [m]: objects that no other in view shares kind and colour with.
+        named_masks [m,l,l], named: masks asked for by name: all that is told fits, wherever it stands unless the place is told.
         valid: (rows, columns) of the decoder's grid that lie inside the picture.
         category, color: int64 [l/2,l/2] classes for the dense warm-up, -1 outside the picture.
+        measures: float32 [3,l/2,l/2]: ln of distance (m), height (m) and volume (m^3) of the object in each cell, NaN where there is none.
     """
 
     clip: np.ndarray
@@ -43,15 +58,14 @@ class Sample:
     prompts: list[list[int]]
     answers: list[list[int]]
     masks: np.ndarray
+    targets: Names
     has_target: np.ndarray
-    target_kind: np.ndarray
-    target_color: np.ndarray
     named_masks: np.ndarray
-    named_kind: np.ndarray
-    named_color: np.ndarray
+    named: Names
     valid: tuple[int, int]
     category: np.ndarray
     color: np.ndarray
+    measures: np.ndarray
 
 
 class SyntheticSamples(IterableDataset):
@@ -103,7 +117,8 @@ class SyntheticSamples(IterableDataset):
                     number += 1
                     if number > self.skip:
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
-                        frame = mirrored(frames[position]) if rng.random() < 0.5 else frames[position]
+                        frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
+                        frame = frame.cropped(rng.uniform(0.65, 1), *rng.random(2)) if rng.random() < 0.5 else frame
                         yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names)
 
 
@@ -115,66 +130,88 @@ def make_sample(
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
     grid = 4 * config.sam.grid
     valid = sam_resize_shape(*frame.color.shape[:2], grid)
-    chosen = rng.permutation(len(frame.questions))[:count]
+    asked = frame.ask(rng) if augment else frame.questions
+    chosen = [asked[i] for i in rng.permutation(len(asked))[:count]]
     conversation = CONVERSATIONS[config.conversation]
-    clear = distinct_objects(frame.objects, MIN_SHARE * frame.instance.size)
-    named_objects = [clear[i] for i in rng.permutation(len(clear))[:names]]
-    prompts, answers, masks, has_target, named = [], [], [], [], []
-    color_of = np.zeros(256, np.int64)
-    kind_of = np.zeros(256, np.int64)
-    for item in frame.objects:
-        color_of[item["id"]] = 1 + COLORS.index(item["color"])
-        kind_of[item["id"]] = KIND_NAMES.index(item["kind"])
-    for index in chosen:
-        question = frame.questions[index]
+    prompts, answers = [], []
+    for question in chosen:
         turn = user_turn(question.text, config.query_template)
         answer = f"{SEG}. {question.answer}" if question.targets else question.answer
         prompt = tokenizer.encode_prompt(conversation.render([(turn, None)]))
-        whole = tokenizer.encode_prompt(conversation.render([(turn, answer)]))
         prompts.append(prompt)
-        answers.append(whole[len(prompt) :])
-        has_target.append(bool(question.targets))
-        if question.targets:
-            masks.append(shrink(np.isin(frame.instance, question.targets), valid, grid))
-            target = question.targets[0]
-            named.append((kind_of[target], color_of[target]) if len(question.targets) == 1 else (-1, -1))
-    target_kind, target_color = np.array(named, np.int64).reshape(-1, 2).T
+        answers.append(tokenizer.encode_prompt(conversation.render([(turn, answer)]))[len(prompt) :])
+
+    def masks_of(groups: Sequence[Sequence[int]]) -> np.ndarray:
+        masks = [shrink(np.isin(frame.instance, ids), valid, grid) for ids in groups]
+        return np.array(masks, np.float32).reshape(-1, grid, grid)
+
+    def names_of(groups: Sequence[Sequence[View]], told: Sequence[tuple[bool, bool, bool]], masks: np.ndarray) -> Names:
+        kinds = np.array([KIND_NAMES.index(group[0].kind) for group in groups], np.int64)
+        colors = np.array([1 + COLORS.index(group[0].color) for group in groups], np.int64)
+        return Names(kinds, colors, middles(masks), np.array(told, bool).reshape(-1, 3))
+
+    by_id = {view.id: view for view in frame.objects}
+    targets = [[by_id[number] for number in question.targets] for question in chosen if question.targets]
+    masks = masks_of([[view.id for view in group] for group in targets])
+    clear = [view for view in frame.objects if view.pixels >= MIN_SHARE * frame.instance.size]
+    picked = [clear[i] for i in rng.permutation(len(clear))[:names]]
+    told = [TELLINGS[rng.choice(len(TELLINGS), p=[share for _, share in TELLINGS])][0] for _ in picked]
+    named = [group_of(view, frame.objects, what) for view, what in zip(picked, told)]
+    named_masks = masks_of([[view.id for view in group] for group in named])
     return Sample(
         clip=inputs.clip,
         sam=inputs.sam,
         prompts=prompts,
         answers=answers,
-        masks=np.array(masks, np.float32).reshape(-1, grid, grid),
-        has_target=np.array(has_target),
-        target_kind=target_kind,
-        target_color=target_color,
-        named_masks=np.array([shrink(frame.instance == i, valid, grid) for i in named_objects], np.float32).reshape(-1, grid, grid),
-        named_kind=kind_of[named_objects],
-        named_color=color_of[named_objects],
+        masks=masks,
+        targets=names_of(targets, [telling(group, frame.objects) for group in targets], masks),
+        has_target=np.array([bool(question.targets) for question in chosen], bool),
+        named_masks=named_masks,
+        named=names_of(named, told, named_masks),
         valid=valid,
         category=classes(frame.category, valid, grid),
-        color=classes(color_of[frame.instance], valid, grid),
+        color=classes(values_of(frame, lambda view: 1 + COLORS.index(view.color), 0, np.int64), valid, grid),
+        measures=np.stack([classes(values_of(frame, measure, np.nan, np.float32), valid, grid, np.nan) for measure in MEASURES]),
     )
 
 
-def distinct_objects(objects: list[dict], pixels: float) -> list[int]:
-    """Numbers of the objects with at least ``pixels`` in view whose kind and colour no other object has."""
-    count = Counter((item["kind"], item["color"]) for item in objects if item["pixels"])
-    return [item["id"] for item in objects if item["pixels"] >= pixels and count[item["kind"], item["color"]] == 1]
+MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))
+TELLINGS = (
+    ((True, True, False), 0.25), ((True, False, False), 0.2), ((False, True, False), 0.05),
+    ((True, True, True), 0.3), ((True, False, True), 0.1), ((False, False, True), 0.1),
+)  # fmt: skip
+"""(kind, colour, place) -> how often a name is made of them."""
 
 
-SIDES = {"left": "right", "right": "left"}
+def group_of(view: View, objects: Sequence[View], told: tuple[bool, bool, bool]) -> list[View]:
+    """Everything in view that what is told of ``view`` fits, ``view`` first."""
+    kind, color, place = told
+    others = [o for o in objects if o.id != view.id and (o.kind == view.kind or not kind) and (o.color == view.color or not color)]
+    return [view] if place else [view, *others]
 
 
-def mirrored(frame: ExportedFrame) -> ExportedFrame:
-    """The frame in a mirror: left and right change places in the picture and in the questions."""
+def telling(targets: Sequence[View], objects: Sequence[View]) -> tuple[bool, bool, bool]:
+    """What names a question's targets: all there is of one thing, the kind of all there are of a kind, otherwise nothing."""
+    if len(targets) == 1:
+        return True, True, True
+    ids = {view.id for view in targets}
+    return ids == {view.id for view in group_of(targets[0], objects, (True, False, False))}, False, False
 
-    def swap(text: str) -> str:
-        return re.sub(r"\b(left|right)\b", lambda found: SIDES[found[0]], text)
 
-    questions = [replace(question, text=swap(question.text)) for question in frame.questions]
-    color, instance, category = (np.ascontiguousarray(image[:, ::-1]) for image in (frame.color, frame.instance, frame.category))
-    return ExportedFrame(color, instance, category, frame.objects, questions)
+def values_of(frame: ExportedFrame, value: Callable[[View], float], background: float, dtype: type) -> np.ndarray:
+    """A value of each pixel's object, [H,W]."""
+    table = np.full(256, background, dtype)
+    for view in frame.objects:
+        table[view.id] = value(view)
+    return table[frame.instance]
+
+
+def middles(masks: np.ndarray) -> np.ndarray:
+    """float32 [n,l,l] -> float32 [n,2]: x and y of each mask's centre of mass, as shares of the square; 0.5 for an empty one."""
+    steps = (np.arange(masks.shape[-1], dtype=np.float32) + 0.5) / masks.shape[-1]
+    area = np.maximum(masks.sum((1, 2)), 1e-6)
+    places = np.stack([(masks.sum(1) * steps).sum(1) / area, (masks.sum(2) * steps).sum(1) / area], 1)
+    return np.where(masks.any((1, 2))[:, None], places, np.float32(0.5)).astype(np.float32)
 
 
 def shrink(mask: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:
@@ -184,10 +221,10 @@ def shrink(mask: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:
     return square
 
 
-def classes(ids: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:
-    """Class ids [H,W] -> int64 [grid/2,grid/2], nearest pixel of each cell, -1 outside the picture."""
+def classes(ids: np.ndarray, valid: tuple[int, int], grid: int, outside: float = -1) -> np.ndarray:
+    """Values [H,W] -> [grid/2,grid/2], nearest pixel of each cell, ``outside`` beyond the picture (class ids as int64)."""
     rows, columns = valid[0] // 2, valid[1] // 2
-    square = np.full((grid // 2, grid // 2), -1, np.int64)
+    square = np.full((grid // 2, grid // 2), outside, ids.dtype if ids.dtype.kind == "f" else np.int64)
     v = ((np.arange(rows) + 0.5) * ids.shape[0] / rows).astype(int)
     u = ((np.arange(columns) + 0.5) * ids.shape[1] / columns).astype(int)
     square[:rows, :columns] = ids[np.ix_(v, u)]
@@ -195,8 +232,8 @@ def classes(ids: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:
 
 
 def jitter(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mild brightness, contrast and blur changes; hue stays, because questions name colours."""
-    gain, lift = rng.uniform(0.85, 1.15), rng.uniform(-12, 12)
-    picture = np.clip(picture * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
+    """Brightness, contrast, white balance and blur change; hue hardly, because questions name colours."""
+    gain, lift = rng.uniform(0.75, 1.25) * rng.uniform(0.94, 1.06, 3), rng.uniform(-20, 20)
+    picture = np.clip(picture * gain.astype(np.float32) + np.float32(lift), 0, 255).astype(np.uint8)
     return cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.8)) if rng.random() < 0.3 else picture
 

@@ -12,8 +12,8 @@ from lisa_ros.model.prompt import CONVERSATIONS
 from lisa_ros.model.tokenizer import IMAGE_END, IMAGE_START, SEG
 from scannet_tools.synthetic.kinds import KINDS
 from scannet_tools.synthetic.palette import COLORS
-from scannet_tools.synthetic.questions import EXPLICIT
 from scannet_tools.synthetic.uses import USES
+from scannet_tools.synthetic.wordings import USUAL
 
 RELATIONS = ("left of the", "right of the", "on the left", "on the right", "closest to the camera", "furthest from the camera", "thing on the", "object on the")
 
@@ -24,12 +24,12 @@ def corpus() -> list[str]:
     lines = []
     for index, noun in enumerate(nouns):
         for step, color in enumerate(COLORS):
-            template = EXPLICIT[(index + step) % len(EXPLICIT)]
+            template = USUAL.sentences[(index + step) % len(USUAL.sentences)].replace("{the}", "the {x}")
             lines.append(template.replace("{x}", f"{color} {noun}"))
             lines += [f"It is the {color} {noun}.", f"There is no {color} {noun} here.", f"It is the {color} {noun} and the {color} {nouns[index - 1]}."]
         lines += [f"{noun} {relation} {nouns[index - 1]}" for relation in RELATIONS]
     for use in USES:
-        lines += [*use.phrases, use.absent] * 12
+        lines += [*use.said, use.absent] * 12
     system = " ".join(conversation.system for conversation in CONVERSATIONS.values())
     return lines + [f"{system} USER: hello ASSISTANT: yes"] * 60
 

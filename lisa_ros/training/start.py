@@ -181,7 +181,7 @@ def _assemble(start: Start, llava: Path, tokenizer: LisaTokenizer, dtype: torch.
     sam_stored = {} if start.sam == SCRATCH else _sam_headers(start.sam)
     ours = dict(data.get("lisa_ros", {}))
     own_sam = ours.pop("sam", asdict(SamConfig()))
-    config_data["lisa_ros"] = {**ours, "sam": own_sam} if start.sam == SCRATCH else ours
+    config_data["lisa_ros"] = {**ours, "sam": own_sam} if start.sam == SCRATCH else {**ours, **_written_sizes(start.sam)}
     shapes |= {SAM_PREFIX + key: header.shape for key, header in sam_stored.items()}
     config = parse_config(config_data, shapes, vision, llava)
     config = replace(config, out_dim=config.sam.prompt_dim, name=f"LISA from {llava.name}")
@@ -248,6 +248,13 @@ def _grow(header: TensorHeader, rows: int, seg_id: int) -> Tensor:
     grown = torch.cat([table[:rows], new])
     grown[seg_id] = torch.randn(table.shape[1]) * NEW_ROW_STD
     return grown
+
+
+def _written_sizes(sam: str) -> dict[str, Any]:
+    """The sizes that a LISA whose SAM is taken writes down: shapes do not tell the heads of its mask decoder."""
+    path = Path(sam).expanduser()
+    settings = {} if path.is_file() else read_config_json(resolve_model(sam) / "config.json").get("lisa_ros", {})
+    return {key: settings[key] for key in ("sam",) if key in settings}
 
 
 def _sam_headers(sam: str) -> dict[str, TensorHeader]:

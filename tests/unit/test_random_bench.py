@@ -119,8 +119,8 @@ def test_command_lines_that_make_no_sense(arguments, said, capsys):
 
 
 def test_more_layers_than_there_are(capsys):
-    assert main(["bench", "--random-weights", "mini", "--layers", "9"]) == 1
-    assert "layers must be 1 to 4" in capsys.readouterr().err
+    assert main(["bench", "--random-weights", "mini", "--layers", "99"]) == 1
+    assert "layers must be 1 to 30" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_fewer_layers_and_nothing_else():
     assert len(lisa.model.layers) == 2
 
 
-@pytest.mark.parametrize("arguments", [("8b", None), ("7b", 0), ("7b", 33), ("mini", 5)])
+@pytest.mark.parametrize("arguments", [("8b", None), ("7b", 0), ("7b", 33), ("mini", 31)])
 def test_shapes_that_do_not_exist(arguments):
     with pytest.raises(ValueError, match="choose from|layers must be 1 to"):
         random_config(*arguments)

@@ -44,7 +44,7 @@ def test_every_stage_both_ways_and_memory(little_work, tmp_path, capsys):
     lines = {line.split("  ")[0]: line for line in printed.splitlines()}
     gain = rows["further query"]["reference_p50_ms"] / rows["further query"]["p50_ms"]
     assert f"{gain:.1f}x" in lines["further query"]
-    assert "1 of 4 language layers" in printed and "limit" not in printed
+    assert "1 of 30 language layers" in printed and "limit" not in printed
     assert "first query, reference" in progress
 
 

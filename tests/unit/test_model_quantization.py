@@ -208,8 +208,8 @@ def test_only_the_language_models_layers_are_quantized(name):
 
 
 # Measured over all golden cases and 17 questions: the golden checkpoint's embeddings (random weights, 64 wide) 8bit
-# 0.018, 4bit 0.35; lisa-mini's 8bit 0.019 and 4bit 0.21. Masks' overlap of bfloat16 by itself 0.85, of float16 0.98: its small masks turn
-# on little.
+# 0.018, 4bit 0.35; lisa-mini's 8bit 0.028 and 4bit 0.28, its masks' overlap at least 0.86 and 0.21: small masks, of weights that have
+# hardly learned, turn on little. bfloat16 by itself: 0.019, 0.85; float16: 0.003, 0.98. Probabilities: 4bit 0.101, others 0.012.
 @needs_library
 @pytest.mark.parametrize(("name", "most"), [("8bit", 0.04), ("4bit", 0.5)])
 def test_golden_embeddings_are_near(name, most):
@@ -220,17 +220,17 @@ def test_golden_embeddings_are_near(name, most):
 @pytest.mark.parametrize(
     ("name", "dtype", "most", "least_overlap"),
     [
-        ("8bit", "float32", 0.05, 0.7),
-        ("8bit", "float16", 0.05, 0.7),
-        ("4bit", "float32", 0.5, 0.1),
-        ("4bit", "bfloat16", 0.5, 0.1),
+        ("8bit", "float32", 0.04, 0.8),
+        ("8bit", "float16", 0.04, 0.8),
+        ("4bit", "float32", 0.4, 0.15),
+        ("4bit", "bfloat16", 0.4, 0.15),
     ],
 )
 def test_masks_of_quantized_weights_are_near(name, dtype, most, least_overlap):
     assert_near(mini_answers(name, dtype), mini_answers("none", "float32"), most, least_overlap)
 
 
-@pytest.mark.parametrize(("dtype", "most", "least_overlap"), [("float16", 0.01, 0.9), ("bfloat16", 0.1, 0.6)])
+@pytest.mark.parametrize(("dtype", "most", "least_overlap"), [("float16", 0.006, 0.95), ("bfloat16", 0.03, 0.8)])
 def test_masks_of_half_precision_are_near(dtype, most, least_overlap):
     assert_near(mini_answers("none", dtype), mini_answers("none", "float32"), most, least_overlap)
 
@@ -241,7 +241,7 @@ def assert_near(answers: list, exact: list, most: float, least_overlap: float) -
         assert len(got.masks) == len(expected.masks) == 1
         assert np.isfinite(got.mask_logits).all()
         assert 0 < deviation(got.seg_embeddings, expected.seg_embeddings) < most
-        assert abs(got.target_probability - expected.target_probability) < 0.3
+        assert abs(got.target_probability - expected.target_probability) < max(0.05, most / 2)
         assert overlap(got.masks[0], expected.masks[0]) > least_overlap
 
 

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from lisa_ros.model.config import CheckpointError, read_config_json
 from lisa_ros.model.gguf_language import convert_gguf
-from lisa_ros.model.integrity import SUMS, check_files, sha256_of, sums_text, verify_files
+from lisa_ros.model.integrity import SUMS, check_files, sha256_of, verify_files, write_sums
 
 LAYOUT = 1  # raise when what is assembled changes
 ASSETS = ("model.safetensors", "adapter_model.safetensors", "adapter_config.json", "added_tokens.json")
@@ -47,7 +47,7 @@ UNUSED_SECONDS = 7 * 24 * 3600
 ROWS = ".rows"
 TABLES = ("model.embed_tokens", "lm_head")
 LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
-PEFT_PREFIX = "base_model.model."
+PEFT_PREFIX = "base_model.model."  # what peft writes before every name
 
 
 def assemble(assets: Path, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -118,8 +118,7 @@ def _write(assets: Path, language: Path, config: dict[str, Any], building: Path)
         (building / name).write_bytes((language / name).read_bytes())
     for name in ("added_tokens.json", *(NAMES,) * (assets / NAMES).is_file()):
         (building / name).write_bytes((assets / name).read_bytes())
-    sums = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
-    (building / SUMS).write_text(sums_text(sums), encoding="utf-8")
+    write_sums(building)
     (building / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError, first_line
-from lisa_ros.model.integrity import SUMS, sha256_of, sums_text
+from lisa_ros.model.integrity import write_sums
 
 SUFFIXES = (".gguf", ".whl")
 NAMES = {
@@ -82,8 +82,7 @@ def convert_gguf(source: Path, out: Path, dtype: torch.dtype = torch.float16) ->
                 for end in ("bos", "eos")
             }
             _write_json(building / "tokenizer_config.json", ends)
-            sums = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
-            (building / SUMS).write_text(sums_text(sums), encoding="utf-8")
+            write_sums(building)
     return out
 
 

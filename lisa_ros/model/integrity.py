@@ -81,6 +81,12 @@ def sums_text(digests: dict[str, str]) -> str:
     return "".join(f"{sha}  {name}\n" for name, sha in sorted(digests.items()))
 
 
+def write_sums(directory: Path) -> None:
+    """Write the SHA256SUMS of all files that lie in a directory now."""
+    digests = {path.name: sha256_of(path) for path in directory.iterdir()}
+    (directory / SUMS).write_text(sums_text(digests), encoding="utf-8")
+
+
 def check_files(files: Iterable[Path], *, afresh: bool = False) -> list[FileCheck]:
     """Hash the files whose sha256 is known, several at a time.
 

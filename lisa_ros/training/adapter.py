@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lisa_ros.engine.embedded import PEFT_PREFIX
 from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError, first_line, read_config_json
 from lisa_ros.model.lisa import Lisa
@@ -34,7 +35,6 @@ ABOUT, ADAPTER, ADAPTER_CONFIG, TRAINED = (
     "adapter_config.json",
     "trained.safetensors",
 )
-PEFT_PREFIX = "base_model.model."  # what peft writes before every name
 SAMPLED = 64  # values of each frozen tensor that its base is told by
 
 

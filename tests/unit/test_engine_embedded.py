@@ -250,7 +250,7 @@ def test_an_interruption_leaves_nothing_that_could_be_used(assets, site, cache, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(embedded, "sums_text", interrupted)  # the weights are written, the settings are not
+        patched.setattr(embedded, "write_sums", interrupted)  # the weights are written, the settings are not
         with pytest.raises(KeyboardInterrupt):
             assemble(assets)
     assert not model_directories(cache)

@@ -21,7 +21,7 @@ from lisa_ros.engine import resolve_model
 from lisa_ros.engine.embedded import NAMES
 from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError
-from lisa_ros.model.integrity import SUMS, sha256_of, sums_text
+from lisa_ros.model.integrity import write_sums
 from lisa_ros.model.inventory import stored_name
 from lisa_ros.training.adapter import ADAPTER, ADAPTER_CONFIG, load_adapter
 
@@ -58,8 +58,7 @@ def ship(run: Path, out: Path, name: str) -> Path:
         shutil.copyfile(run / ADAPTER_CONFIG, building / ADAPTER_CONFIG)
         shutil.copyfile(run / "added_tokens.json", building / "added_tokens.json")
         save_file(names, building / NAMES)
-        sums = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
-        (building / SUMS).write_text(sums_text(sums), encoding="utf-8")
+        write_sums(building)
         (building / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         (building / "README.md").write_text(card, encoding="utf-8")
     return out

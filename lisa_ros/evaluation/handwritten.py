@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scannet_tools.synthetic.questions import Question
+from scannet_tools.synthetic.questions import Question, sentence
 
 LIST = Path(__file__).with_name("handwritten.jsonl")
 KINDS = ("explicit", "relational", "comparison", "several", "use", "absent")
@@ -70,15 +70,7 @@ def _question(row: Any) -> tuple[int, Question]:
         raise ValueError(f"{len(targets)} targets but {len(named)} named: each target has one name")
     if (kind == "absent") == bool(targets):
         raise ValueError(f'kind is "{kind}" with {len(targets)} targets: "absent" has none, every other kind some')
-    return seed, Question(text, kind, tuple(targets), _answer(named))
-
-
-def _answer(named: list[str]) -> str:
-    """ "It is the red mug." """
-    names = [f"the {name}" for name in named]
-    if not names:
-        return ""
-    return f"It is {names[0]}." if len(names) == 1 else f"These are {', '.join(names[:-1])} and {names[-1]}."
+    return seed, Question(text, kind, tuple(targets), sentence([f"the {name}" for name in named]) if named else "")
 
 
 def _is_whole(value: Any) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError
-from lisa_ros.model.integrity import SUMS, sha256_of, sums_text
+from lisa_ros.model.integrity import write_sums
 from lisa_ros.model.inventory import TOWER, stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.published import published_dtype
@@ -88,12 +88,11 @@ def publish(
         if len(shards) > 1:
             index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
             _write_json(building / "model.safetensors.index.json", index)
-        stored = "bfloat16" if dtype is None else str(dtype).removeprefix("torch.")
-        _write_json(building / "config.json", {**lisa.config.to_json(), "torch_dtype": stored})
         for path in tokenizer_files(tokenizer_directory):
             shutil.copyfile(path, building / path.name)
-        sums = {path.name: sha256_of(path) for path in building.iterdir() if path.name != "config.json"}
-        (building / SUMS).write_text(sums_text(sums), encoding="utf-8")
+        write_sums(building)  # of all but config.json, whose settings a user may change
+        stored = "bfloat16" if dtype is None else str(dtype).removeprefix("torch.")
+        _write_json(building / "config.json", {**lisa.config.to_json(), "torch_dtype": stored})
         (building / "README.md").write_text(card, encoding="utf-8")
     return out
 

@@ -193,9 +193,11 @@ def _with_eyes_of(vision_tower: str, data: dict[str, Any]) -> dict[str, Any]:
     theirs = read_config_json(resolve_model(vision_tower) / "config.json")
     if "lisa_ros" not in theirs:
         return data
-    seen = {key: theirs[key] for key in ("mm_vision_select_layer",) if key in theirs}
-    fit = {key: theirs["lisa_ros"][key] for key in ("clip_fit",) if key in theirs["lisa_ros"]}
-    return {**seen, **data, "lisa_ros": {**fit, **data["lisa_ros"]}}
+    data = {**data, "lisa_ros": dict(data["lisa_ros"])}
+    for key, ours, other in (("mm_vision_select_layer", data, theirs), ("clip_fit", data["lisa_ros"], theirs["lisa_ros"])):
+        if key in other:
+            ours.setdefault(key, other[key])
+    return data
 
 
 def _filled(
@@ -254,7 +256,7 @@ def _written_sizes(sam: str) -> dict[str, Any]:
     """The sizes that a LISA whose SAM is taken writes down: shapes do not tell the heads of its mask decoder."""
     path = Path(sam).expanduser()
     settings = {} if path.is_file() else read_config_json(resolve_model(sam) / "config.json").get("lisa_ros", {})
-    return {key: settings[key] for key in ("sam",) if key in settings}
+    return {"sam": settings["sam"]} if "sam" in settings else {}
 
 
 def _sam_headers(sam: str) -> dict[str, TensorHeader]:

@@ -293,9 +293,14 @@ class Asker:
 
 def answer(targets: Sequence[View], reason: str, between: str = ", ") -> str:
     """The sentence that names the targets; when it is one, with a reason."""
-    names = [view.name for view in targets]
-    listed = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-    return f"{'It is' if len(names) == 1 else 'These are'} {listed}{between + reason if reason and len(names) == 1 else ''}."
+    return sentence([view.name for view in targets], between + reason if reason and len(targets) == 1 else "")
+
+
+def sentence(names: Sequence[str], reason: str = "") -> str:
+    """ "It is the red mug." or "These are the red mug and the blue book."; ``reason`` stands before the full stop."""
+    if len(names) == 1:
+        return f"It is {names[0]}{reason}."
+    return f"These are {', '.join(names[:-1])} and {names[-1]}{reason}."
 
 
 def plural(noun: str) -> str:

@@ -236,8 +236,9 @@ def _check(recipe: Recipe) -> None:
         raise ValueError(
             "trainable.projector: true is needed: start.language begins with a projector that knows nothing"
         )
-    if how.cache_features and (recipe.trainable.image_encoder or recipe.trainable.sam_lora):
-        raise ValueError("optimization.cache_features: SAM's encoder is trained, its features change with every update")
+    what = recipe.trainable
+    if how.cache_features and (what.image_encoder or what.sam_lora or what.vision_tower):
+        raise ValueError("optimization.cache_features: an image tower is trained, its features change with every update")
 
 
 def _plain(value: Any) -> Any:

@@ -48,6 +48,7 @@ class Trainable:
         embeddings, lm_head: True: every row, as the paper; "new": the rows of LISA's own tokens alone ([SEG], <im_start>, <im_end>), for a
             small model that ships without its language model.
         projector: from CLIP's patches to the language model's inputs, for a language model that knows no pictures.
+        vision_tower: CLIP's image tower, for one that began from nothing.
         image_encoder: SAM's image encoder whole, for a SAM that begins from nothing (Table 4).
     """
 
@@ -58,6 +59,7 @@ class Trainable:
     mask_decoder: bool = True
     text_hidden_fcs: bool = True
     projector: bool = False
+    vision_tower: bool = False
     image_encoder: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ PREFIXES = {
     "mask_decoder": "model.visual_model.mask_decoder.",
     "text_hidden_fcs": "model.text_hidden_fcs.",
     "projector": "model.mm_projector.",
+    "vision_tower": "vision_tower.",
     "image_encoder": "model.visual_model.image_encoder.",
 }
 

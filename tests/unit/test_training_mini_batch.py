@@ -13,7 +13,7 @@ from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
-from lisa_ros.training.mini.objective import Objective, WarmUp
+from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample, telling
 from lisa_ros.training.mini.vocabulary import write_tokenizer
@@ -71,7 +71,7 @@ def view(number: int, kind: str, color: str, u: float = 15.0, v: float = 20.0) -
 
 
 def batch_of(samples, lisa, tokenizer):
-    return collate(samples, lisa.config.vision.patches, tokenizer.seg_id)
+    return collate(samples, tokenizer.seg_id)
 
 
 def sample_of(questions, lisa, tokenizer):
@@ -105,15 +105,25 @@ def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
 def test_labels_are_the_answers_and_the_mask_state_is_before_seg(lisa, tokenizer):
     sample = sample_of(frame(3).questions, lisa, tokenizer)
     batch = batch_of([sample], lisa, tokenizer)
-    labels = batch.labels[0]
+    labels = batch.labels
     assert labels[labels != IGNORE].tolist() == [token for answer in sample.answers for token in answer]
-    firsts = [batch.labels[row, place].item() for row, place in batch.answer_places.tolist()]
+    firsts = [batch.labels[place].item() for _, place in batch.answer_places.tolist()]
     assert firsts == [answer[0] for answer in sample.answers]
     assert [first == tokenizer.seg_id for first in firsts] == batch.has_target.tolist()
-    for row, place in batch.seg_places.tolist():
-        assert batch.labels[row, place] == tokenizer.seg_id
-        assert batch.after[row, place + 1] == tokenizer.seg_id
+    for _, place in batch.seg_places.tolist():
+        assert batch.labels[place] == tokenizer.seg_id
+        assert batch.text[place + 1] == tokenizer.seg_id
+    assert batch.slots.max() == len(batch.text) - 1 and len(batch.labels) == len(batch.text)
     assert len(batch.seg_places) == len(batch.masks) == int(sample.has_target.sum()) == 2
+
+
+def test_answers_that_are_not_written_are_their_first_token(lisa, tokenizer):
+    whole = sample_of(frame(3).questions, lisa, tokenizer)
+    short = make_sample(frame(3), lisa.config, tokenizer, 3, np.random.default_rng(0), names=2, written=1, augment=False)
+    assert short.prompts == whole.prompts
+    assert short.answers == [whole.answers[0], *(answer[:1] for answer in whole.answers[1:])]
+    (read, cut), asked = (batch_of([sample], lisa, tokenizer) for sample in (whole, short)), whole.has_target
+    assert len(cut.text) < len(read.text) and len(cut.seg_places) == len(read.seg_places) == asked.sum()
 
 
 def test_masks_cover_what_the_instance_covers(lisa, tokenizer):
@@ -300,3 +310,57 @@ def test_a_bad_recipe_is_named(tmp_path):
         read_recipe(path)
     with pytest.raises(RecipeError, match="nothing.yaml"):
         read_recipe(tmp_path / "nothing.yaml")
+
+
+@torch.no_grad()
+def test_told_patches_are_the_words_of_what_they_show(lisa, tokenizer):
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
+    objective.warmup.kind_word.normal_()
+    batch = batch_of([sample_of(frame(2).questions, lisa, tokenizer)] * 2, lisa, tokenizer)
+    half = objective._patches(batch, replace(PLAIN, part="language", told=0.5))
+    seen = objective._patches(batch, replace(PLAIN, part="language"))
+    codes = objective._patch_codes(half, batch.valid)
+    assert torch.equal(half[1], seen[1]) and not torch.allclose(half[0], seen[0])
+    assert objective.warmup.words(half[:1], batch_of([sample_of(frame(2).questions, lisa, tokenizer)], lisa, tokenizer), codes) < 1e-9
+
+
+def test_words_that_name_something_in_view_are_found(lisa, tokenizer):
+    sample = sample_of(frame(3).questions, lisa, tokenizer)
+    named = {(tokenizer.decode(sample.prompts[number][token - 2 : token + 1]).split()[-1], KIND_NAMES[kind]) for number, token, kind in sample.nouns}
+    assert named == {("mug", "mug"), ("book", "book")} and len(sample.nouns) == 2
+    batch = batch_of([sample], lisa, tokenizer)
+    for (row, number, token, _), (_, place, _) in zip(batch.nouns.tolist(), sample.nouns):
+        assert batch.text[batch.slots[row, number, token]] == sample.prompts[number][place]
+
+
+def test_looking_at_what_a_word_names_costs_nothing_and_looking_beside_it_much(lisa, tokenizer):
+    batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
+    look = torch.full((2, 16), 1e-6)
+    book = 0 if batch.nouns[0, 3] == KIND_NAMES.index("book") else 1
+    # patches of 16 pixels; CLIP sees 8 rows of nothing above the picture. The mug, u 5-25, v 10-30; the book, 40-60, 20-40
+    look[1 - book, 1 * 4 + 1], look[book, 2 * 4 + 3] = 1.0, 1.0
+    right = look_loss([look], batch)
+    assert right < 1.0 and look_loss([look.flip(0)], batch) > 5.0
+    assert right < look_loss([look, torch.full((2, 16), 1 / 16)], batch) < 5.0
+
+
+def test_a_head_learns_to_look_where_a_word_says(tokenizer):
+    torch.manual_seed(1)
+    lisa = Lisa(TINY.config(tokenizer.vocab_size)).train()
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1), looking=[(1, 0)])
+    batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    stage, history = replace(PLAIN, part="language", look_weight=1.0), []
+    for _ in range(60):
+        losses = objective(batch, stage)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append(losses["look"].item())
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_looking_without_heads_is_refused():
+    with pytest.raises(TypeError, match="looking"):
+        replace(TINY, stages=(replace(PLAIN, look_weight=0.5),))
+    replace(TINY, stages=(replace(PLAIN, look_weight=0.5),), looking=((0, 1),))

@@ -1,8 +1,4 @@
-"""Collation: all questions about one picture in one sequence.
-
-A picture's sequence is the query-independent prefix once, then each question with its answer. Questions see the prefix and themselves, never
-each other, and each continues at the prefix's next position: exactly what they would see alone, at a fraction of the cost.
-"""
+"""Collation: what all questions about a picture begin with once, and the questions behind it one after the other."""
 
 from __future__ import annotations
 
@@ -20,16 +16,17 @@ from lisa_ros.training.mini.samples import Names, Sample
 
 @dataclass
 class Batch:
-    """B pictures. L: length after the picture's patches are in place.
+    """B pictures with q questions about them, of N tokens together.
 
     Attributes:
         clip: float32 [B,3,c,c]. sam: uint8 [B,h,w,3].
-        before [B,a], after [B,b] token ids around the picture; L = a + patches + b.
-        positions [B,L], mask bool [B,1,L,L] (True: may attend).
-        labels [B,b]: the next token at each place of ``after`` (IGNORE outside the answers).
-        answer_places [q,2]: (picture, index in ``after``) of the state before each answer's first token: [SEG] or not.
+        before [B,a], behind [B,b]: token ids around each picture, the same for all questions.
+        text [N]: token ids of all questions and their answers but for the last. slots [B,n,W]: each question's places in it, -1 where it is shorter.
+        labels [N]: the token after each one of ``text`` (IGNORE outside the answers).
+        answer_places [q,2]: (picture, place in ``text``) of the state before each answer's first token: [SEG] or not.
+        nouns [k,4]: words of the questions that name a thing in view: (picture, question about it, token of the question, kind).
         has_target [q]: which it is.
-        seg_places [n,2]: (picture, index in ``after``) of the state BEFORE each [SEG].
+        seg_places [n,2]: (picture, place in ``text``) of the state BEFORE each [SEG].
         masks [n,l,l] soft targets; targets: their names; valid: (rows, columns) of l x l inside the picture.
         named_masks [m,l,l], named, named_row [m]: masks asked for by name, and their picture. See ``Sample``.
         category, color [B,h,h], measures [B,3,h,h].
@@ -38,11 +35,12 @@ class Batch:
     clip: Tensor
     sam: Tensor
     before: Tensor
-    after: Tensor
-    positions: Tensor
-    mask: Tensor
+    behind: Tensor
+    text: Tensor
+    slots: Tensor
     labels: Tensor
     answer_places: Tensor
+    nouns: Tensor
     has_target: Tensor
     seg_places: Tensor
     masks: Tensor
@@ -65,52 +63,39 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def collate(samples: list[Sample], patches: int, seg_id: int) -> Batch:
+def collate(samples: list[Sample], seg_id: int) -> Batch:
     """Samples of equally shaped pictures to one batch. Raises ValueError when the pictures' shapes differ."""
     if len({sample.valid for sample in samples}) > 1:
         raise ValueError("pictures of one batch must share their aspect ratio")
     place = samples[0].prompts[0].index(IMAGE_ID)
-    prefix = samples[0].prompts[0][: place + 2]  # <im_end> closes it
-    lengths = [1 + sum(len(p) - len(prefix) + len(a) for p, a in zip(s.prompts, s.answers)) for s in samples]
-    width = max(lengths)
-    head = place + patches
-    total = head + width
-    after = np.zeros((len(samples), width), np.int64)
-    labels = np.full((len(samples), width), IGNORE, np.int64)
-    positions = np.zeros((len(samples), total), np.int64)
-    allowed = np.zeros((len(samples), 1, total, total), bool)
-    triangle = np.tril(np.ones((total, total), bool))
-    answer_places, seg_places = [], []
+    begin = samples[0].prompts[0][: place + 2]  # <im_end> closes it
+    text: list[int] = []
+    labels: list[int] = []
+    answer_places, nouns, seg_places = [], [], []
+    widest = max(len(p) - len(begin) + len(a) - 1 for sample in samples for p, a in zip(sample.prompts, sample.answers))
+    slots = np.full((len(samples), max(len(sample.prompts) for sample in samples), widest), -1, np.int64)
     for row, sample in enumerate(samples):
-        after[row, 0] = prefix[-1]
-        positions[row, : head + 1] = np.arange(head + 1)
-        allowed[row, 0, :, : head + 1] = triangle[:, : head + 1]
-        begin = 1
-        for prompt, answer in zip(sample.prompts, sample.answers):
-            question = prompt[len(prefix) :]
-            ids = question + answer
-            end = begin + len(ids)
-            after[row, begin:end] = ids
-            positions[row, head + begin : head + end] = head + 1 + np.arange(len(ids))
-            span = slice(head + begin, head + end)
-            allowed[row, 0, span, span] = triangle[: len(ids), : len(ids)]
-            first = begin + len(question)
-            labels[row, first - 1 : end - 1] = answer
-            answer_places.append((row, first - 1))
-            seg_places += [(row, first - 1 + i) for i, token in enumerate(answer) if token == seg_id]
-            begin = end
-        diagonal = np.arange(head + begin, total)
-        allowed[row, 0, diagonal, diagonal] = True  # padding attends to itself: no empty softmax
+        for number, (prompt, answer) in enumerate(zip(sample.prompts, sample.answers)):
+            question = prompt[len(begin) :]
+            read = question + answer[:-1]  # behind the last token nothing is asked
+            slots[row, number, : len(read)] = len(text) + np.arange(len(read))
+            first = len(text) + len(question) - 1
+            text += read
+            labels += [IGNORE] * (len(question) - 1) + answer
+            answer_places.append((row, first))
+            seg_places += [(row, first + i) for i, token in enumerate(answer) if token == seg_id]
+        nouns += [(row, number, token - len(begin), kind) for number, token, kind in sample.nouns]
     tensor = torch.from_numpy
     return Batch(
         clip=tensor(np.stack([s.clip for s in samples])),
         sam=tensor(np.stack([s.sam for s in samples])),
-        before=torch.tensor([prefix[:place]] * len(samples)),
-        after=tensor(after),
-        positions=tensor(positions),
-        mask=tensor(allowed),
-        labels=tensor(labels),
+        before=torch.tensor([begin[:place]] * len(samples)),
+        behind=torch.tensor([begin[place + 1 :]] * len(samples)),
+        text=torch.tensor(text),
+        slots=tensor(slots),
+        labels=torch.tensor(labels),
         answer_places=torch.tensor(answer_places, dtype=torch.long).reshape(-1, 2),
+        nouns=torch.tensor(nouns, dtype=torch.long).reshape(-1, 4),
         has_target=tensor(np.concatenate([s.has_target for s in samples])),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),

@@ -2,8 +2,8 @@
 
     python -m lisa_ros.training.mini.calibrate CHECKPOINT [--frames 100]
 
-Asks the questions of held-out validation scenes (never the test split) and takes the threshold with the best mean of
-"absent targets refused" and "present targets kept". The checkpoint's config.json is rewritten atomically.
+Asks the questions of held-out validation scenes (never the test split) and takes the threshold where the smaller of "absent targets refused" and
+"present targets kept" is largest: neither is bought with the other. The checkpoint's config.json is rewritten atomically.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def best_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float, floa
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2])
     refused = (absent[None] < candidates[:, None]).mean(1)
     kept = (present[None] >= candidates[:, None]).mean(1)
-    best = int(np.argmax(refused + kept))
+    best = int(np.argmax(np.minimum(refused, kept)))
     return float(candidates[best]), float(refused[best]), float(kept[best])
 
 

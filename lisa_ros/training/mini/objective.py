@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_loss, bce_loss, dice_loss
 from lisa_ros.training.mini.batch import Batch
+from lisa_ros.training.mini.reader import Reader
 from lisa_ros.training.mini.recipe import Stage
 from lisa_ros.training.mini.samples import MEASURES, Names
 
@@ -23,17 +27,26 @@ class Objective(nn.Module):
 
     Args:
         warmup: heads and named prompts of the warm-up; None for stages of the whole model without its losses.
+        dtype: what the language model computes in. looking: (layer, head) of it that are taught to look ("look").
     """
 
-    def __init__(self, lisa: Lisa, warmup: WarmUp | None = None) -> None:
+    def __init__(
+        self, lisa: Lisa, warmup: WarmUp | None = None, dtype: torch.dtype = torch.float32, looking: Sequence[tuple[int, int]] = ()
+    ) -> None:
         super().__init__()
         self.lisa = lisa
         self.warmup = warmup
+        self.dtype, self.looking = dtype, looking
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Made when the first text is read, on the device where the model is by then."""
+        return Reader(self.lisa.model, self.dtype, self.looking)
 
     def forward(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """Losses by name, of the parts that ``stage`` trains; "loss" is their weighted sum."""
         losses: dict[str, Tensor] = {}
-        patches = self.lisa.look(batch.clip)
+        patches = self._patches(batch, stage)
         sam = self.lisa.sam
         embedding = sam.image_encoder(sam.normalise(batch.sam)) if stage.part in ("vision", "whole") else None
         if stage.part == "vision":
@@ -47,49 +60,66 @@ class Objective(nn.Module):
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
         weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
-        weights |= {"words": 1.0, "place": stage.place_weight, "presence": stage.presence_weight, "absent": stage.absent_weight}
+        weights |= {"words": 1.0, "place": stage.place_weight, "presence": stage.presence_weight, "look": stage.look_weight, "absent": stage.absent_weight}
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
+    def _patches(self, batch: Batch, stage: Stage) -> Tensor:
+        """What the language model sees of the pictures, [B,p,d]. Where it is that which learns, CLIP's tower stays as it is, and of some pictures
+        the patches are told instead of seen: whom nothing misleads learns sooner how a word finds its patches."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and stage.part in ("vision", "words")):
+            seen = self.lisa.vision_tower(batch.clip, self.lisa.config.select_layer)[:, 1:]
+        patches = self.lisa.model.mm_projector(seen)
+        told = round(stage.told * len(patches))
+        if told == 0:
+            return patches
+        shown = self.warmup.shown(patches.shape[1], batch, self._patch_codes(patches, batch.valid))
+        return torch.cat([shown[:told].to(patches.dtype), patches[told:]])
+
     def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
-        """The language model's states [B,b,d]. Puts the answers' cross entropy into ``losses``, that of their first tokens, which say whether
-        the target is there, and where it is."""
+        """The language model's states [N,d] of the text. Puts the answers' cross entropy into ``losses``, that of their first tokens, which say
+        whether the target is there, and where it is."""
         lisa = self.lisa
-        inputs = lisa.embed(batch.before, patches, batch.after)
-        bias = torch.zeros(batch.mask.shape, dtype=inputs.dtype, device=inputs.device).masked_fill_(~batch.mask, float("-inf"))
-        hidden = lisa.read(inputs, None, batch.positions, bias)[:, -batch.after.shape[1] :]
+        pictures, text = lisa.embed(batch.before, patches, batch.behind), lisa.model.embed_tokens(batch.text)
+        hidden, looks = self.reader(pictures, text, batch.slots, batch.nouns[:, :3] if stage.look_weight else None)
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
-        row, place = batch.answer_places.unbind(1)
+        place = batch.answer_places[:, 1]
         if stage.place_weight:
-            losses["place"] = self.warmup.places(hidden[row, place], batch)
+            losses["place"] = self.warmup.places(hidden[place], batch)
+        if looks:
+            begin = batch.before.shape[1]
+            losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], batch)
         if stage.presence_weight:
-            losses["presence"] = answer_loss(lisa.lm_head(hidden[row, place]), batch.labels[row, place])
+            losses["presence"] = answer_loss(lisa.lm_head(hidden[place]), batch.labels[place])
         return hidden
 
     def _follow(self, losses: dict[str, Tensor], batch: Batch, embedding: Tensor | None, hidden: Tensor, stage: Stage) -> None:
         """Losses of the mask prompts: of their masks (with an image embedding), and against the names of their targets."""
         row, place = batch.seg_places.unbind(1)
-        prompts = self.lisa.mask_prompt(hidden[row, place])
+        prompts = self.lisa.mask_prompt(hidden[place])
         if embedding is not None:
             self._mask_losses(losses, embedding[row], prompts, batch.masks, batch.valid)
         if embedding is not None and stage.absent_weight:
             row, place = batch.answer_places[~batch.has_target].unbind(1)
-            logits = self._logits(embedding[row], self.lisa.mask_prompt(hidden[row, place]), batch.valid)
+            logits = self._logits(embedding[row], self.lisa.mask_prompt(hidden[place]), batch.valid)
             losses["absent"] = bce_loss(logits, torch.zeros_like(logits))
         if stage.align_weight:
-            named = batch.targets.told.any(1)
-            goal = self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place)).detach()
-            losses["align"] = F.mse_loss(prompts[named].float(), goal[named].float()) if named.any() else prompts.sum() * 0.0
+            named, goals = self._goals(batch)
+            losses["align"] = F.mse_loss(prompts[named].float(), goals) if len(goals) else prompts.sum() * 0.0
 
     @torch.no_grad()
     def states_and_goals(self, batch: Batch, stage: Stage) -> tuple[Tensor, Tensor]:
         """States [n,d] before the [SEG] of targets that have a name, and the prompts [n,prompt_dim] of those names."""
-        hidden = self._read({}, batch, self.lisa.look(batch.clip), stage)
-        row, place = batch.seg_places.unbind(1)
+        hidden = self._read({}, batch, self._patches(batch, stage), stage)
+        named, goals = self._goals(batch)
+        return hidden[batch.seg_places[:, 1]][named].float(), goals
+
+    @torch.no_grad()
+    def _goals(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Which targets have a name, bool [m], and the prompts [n,prompt_dim] of those n names."""
         named = batch.targets.told.any(1)
-        goals = self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place))
-        return hidden[row, place][named].float(), goals[named].float()
+        return named, self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place))[named].float()
 
     def _patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
         """Position codes [p,prompt_dim] of the middles of CLIP's patches; SAM pads below and right, ``clip_fit: pad`` on both sides."""
@@ -160,16 +190,19 @@ class WarmUp(nn.Module):
         turn = torch.randn(self.place_word.shape, generator=torch.Generator().manual_seed(seed))
         self.place_word.copy_(turn * size * (2 / len(turn)) ** 0.5)  # a code is of sines and cosines: its mean square is a half
 
-    def words(self, patches: Tensor, batch: Batch, codes: Tensor) -> Tensor:
-        """Mean squared distance of patches [B,p,d] from the words of what they show and, by the position codes [p,prompt_width], where; in units of
-        a word's own mean square."""
-        side = int(patches.shape[1] ** 0.5)
+    def shown(self, patches: int, batch: Batch, codes: Tensor) -> Tensor:
+        """The words [B,patches,patch_width] of what each patch shows and, by the position codes [patches,prompt_width], where."""
+        side = int(patches**0.5)
         shown = codes @ self.place_word
         for classes, words in ((batch.category, self.kind_word), (batch.color, self.color_word)):
             classes = centre_vertically(classes, batch.valid)
             shares = F.one_hot(classes.clamp(min=0), len(words)).float() * (classes >= 0)[..., None]
             shown = shown + F.adaptive_avg_pool2d(shares.permute(0, 3, 1, 2), side).flatten(2).transpose(1, 2) @ words
-        return F.mse_loss(patches.float(), shown) / self.kind_word.square().mean()
+        return shown
+
+    def words(self, patches: Tensor, batch: Batch, codes: Tensor) -> Tensor:
+        """Mean squared distance of patches [B,p,d] from their words, in units of a word's own mean square."""
+        return F.mse_loss(patches.float(), self.shown(patches.shape[1], batch, codes)) / self.kind_word.square().mean()
 
     def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:
         """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers (CLIP's alone without ``embedding``)."""
@@ -204,6 +237,17 @@ class WarmUp(nn.Module):
         known = truth.isfinite()
         off = F.smooth_l1_loss(scores[:, kinds + colors :], truth.nan_to_num(), reduction="none")
         return total + (off * known).sum() / known.sum().clamp(min=1)
+
+
+def look_loss(looks: Sequence[Tensor], batch: Batch) -> Tensor:
+    """How little of the attention [k,p] of each head, from the words that name something, lies on the patches that show it: mean of -ln of that share."""
+    picture, kind = batch.nouns[:, 0], batch.nouns[:, 3]
+    side = int(looks[0].shape[1] ** 0.5)
+    there = centre_vertically(batch.category, batch.valid)[picture] == kind[:, None, None]
+    shares = F.adaptive_avg_pool2d(there[:, None].float(), side).flatten(1)
+    shares = shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
+    found = (torch.stack(list(looks)).float() * shares).sum(-1)[:, shares.any(1)]
+    return -found.clamp(min=1e-6).log().mean() if found.numel() else looks[0].sum() * 0.0
 
 
 def centre_vertically(truth: Tensor, valid: tuple[int, int]) -> Tensor:

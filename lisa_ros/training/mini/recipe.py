@@ -23,13 +23,17 @@ class Stage:
     """A stretch of training with its own learning rate.
 
     Attributes:
-        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture.
+        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture; of ``written`` of
+            them (None: all) the answers are learned to their end.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
-        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "language": CLIP tower and language model, whose mask
-            prompts are pulled towards those names; no masks. "words": the projector alone, towards the words of what patches show. "whole": everything, with the paper's losses.
+        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "words": CLIP tower and projector, towards the words of
+            what patches show. "language": language model and projector, whose mask prompts are pulled towards those names; no masks. "whole": those
+            and the mask decoder, with the paper's losses.
+        told: share of a batch's pictures whose patches are the words of what they show instead of what CLIP's tower sees ("language", "whole").
+        fit_head: begin with the head that a regression finds for the language model as it is then (``lisa_ros.training.mini.head``).
         names: objects a picture whose masks are asked for by name ("vision").
         absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
-        dense_weight, align_weight, place_weight, presence_weight: weights of the warm-up's losses (for "whole": beside the paper's).
+        dense_weight, align_weight, place_weight, presence_weight, look_weight: weights of the warm-up's losses (for "whole": beside the paper's).
     """
 
     name: str
@@ -37,15 +41,19 @@ class Stage:
     batch: int
     lr: float
     questions: int = 8
+    written: int | None = None
     warmup: int = 100
     decay: float = 0.3
     part: str = "whole"
     names: int = 0
+    told: float = 0.0
+    fit_head: bool = False
     absent_weight: float = 0.0
     dense_weight: float = 0.0
     align_weight: float = 0.0
     place_weight: float = 0.0
     presence_weight: float = 0.0
+    look_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
@@ -70,6 +78,7 @@ class Recipe:
         vocabulary, model: size of the vocabulary and of the parts, of a run that begins with new weights.
         start: "language": directory of a language model, on the "towers" of an earlier run's directory (or lisa-mini), with a "conversation"; "shipped": what
             was trained of it before goes on learning. "towers" alone: those go on learning.
+        looking: [layer, head] of the language model that ``look_weight`` teaches to look from a noun to what it names.
         lora: rank, alpha, dropout, targets of the language model's adapters. precision: "no" or "bf16" (mixed).
     """
 
@@ -80,6 +89,7 @@ class Recipe:
     model: dict[str, Any] | None = None
     start: dict[str, str] | None = None
     lora: dict[str, Any] | None = None
+    looking: tuple[tuple[int, int], ...] = ()
     weight_decay: float = 0.01
     clip: float = 1.0
     precision: str = "no"
@@ -89,6 +99,10 @@ class Recipe:
             raise TypeError("either model is needed, or start.language and start.towers")
         if "language" in (self.start or {}) and self.lora is None:
             raise TypeError("lora is needed with start.language")
+        if self.lora and self.lora.get("dropout"):
+            raise TypeError("lora.dropout must be 0: adapters are folded into the matrices")
+        if not self.looking and any(stage.look_weight for stage in self.stages):
+            raise TypeError("look_weight teaches the heads that looking names: none is named")
         if self.precision not in ("no", "bf16"):
             raise TypeError(f'precision "{self.precision}" is neither "no" nor "bf16"')
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
@@ -43,7 +42,7 @@ from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
 
 BACKGROUND_WORD = "wall"
-HEAD_TARGETS = 1500
+HEAD_TARGETS = 2400
 """Targets that the head's first weights are fitted to."""
 
 UNUSED = ("point_embeddings", "not_a_point_embed", "mask_downscaling", "iou_prediction_head", "post_layernorm")
@@ -61,6 +60,7 @@ class Trainer:
         self.recipe, self.data, self.out, self.save_every = recipe, Path(data), Path(out), save_every
         self.accelerator = Accelerator(mixed_precision=recipe.precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
         torch.manual_seed(recipe.seed)
+        self.dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
         self.tokenizer_directory = self.out / "tokenizer"
         start = recipe.start or {}
         self.speaks = "language" in start
@@ -73,7 +73,7 @@ class Trainer:
             if "towers" in start:
                 self._go_on_with(resolve_model(start["towers"]))
         self.config = self.lisa.config
-        self.objective = Objective(self.lisa, self.warmup)
+        self.objective = Objective(self.lisa, self.warmup, self.dtype, recipe.looking)
         self.frozen = {name for name, p in self.objective.named_parameters() if not p.requires_grad} if self.speaks else set()
         self.optimizer = torch.optim.AdamW(
             [p for p in self.objective.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
@@ -95,9 +95,10 @@ class Trainer:
         self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
 
     def _go_on_with(self, towers: Path) -> None:
-        """Take the weights of the towers, the decoder and the names of an earlier run."""
+        """Take the weights of the towers, the projector, the decoder and the names of an earlier run."""
         stored = load_file(towers / "model.safetensors")
-        ours = (name for name in self.lisa.state_dict() if name.startswith(("vision_tower.", "model.visual_model.")))
+        eyes = ("vision_tower.", "model.visual_model.", "model.mm_projector.")
+        ours = (name for name in self.lisa.state_dict() if name.startswith(eyes))
         try:
             self.lisa.load_state_dict({name: stored[stored_name(name)].float() for name in ours}, strict=False)
             self._take_names(towers)
@@ -115,15 +116,11 @@ class Trainer:
         self.begun = Start(language=language, sam=towers, vision_tower=towers, conversation=conversation)
         if not self.accelerator.is_main_process:
             self.tokenizer_directory = self.out / f".tokenizer-{self.accelerator.process_index}"
-        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else torch.float32
-        started = start_model(self.begun, self.tokenizer_directory, dtype=dtype, seed=self.recipe.seed)
+        started = start_model(self.begun, self.tokenizer_directory, dtype=self.dtype, seed=self.recipe.seed)
         self.lisa, self.tokenizer = started.lisa, started.tokenizer
-        lora = {**self.recipe.lora, "targets": tuple(self.recipe.lora["targets"])}
-        self.trainable = Trainable(lora=Lora(**lora), embeddings="new", lm_head="new", projector=True)
+        lora = {"dropout": 0.0, **self.recipe.lora, "targets": tuple(self.recipe.lora["targets"])}
+        self.trainable = Trainable(lora=Lora(**lora), embeddings="new", lm_head="new", projector=True, vision_tower=True)
         make_trainable(self.lisa, self.trainable, new_tokens=self.tokenizer.own_ids)
-        for module in self.lisa.modules():
-            if isinstance(module, BaseTunerLayer):  # autocast casts once; peft would cast to float32 and back, a tenth of a step's time
-                module.cast_input_dtype_enabled = self.recipe.precision == "no"
         config = self.lisa.config
         self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
         self._take_names(resolve_model(towers))
@@ -137,7 +134,7 @@ class Trainer:
         try:
             stored = {**load_file(folder / "model.safetensors"), **load_file(folder / ADAPTER)}
             for name, parameter in trained_parameters(self.lisa).items():
-                parameter.data.copy_(stored[peft_name(name) if peft_name(name) in stored else name])
+                parameter.data.copy_(stored[peft_name(name) if peft_name(name) in stored else stored_name(name)])
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
 
@@ -149,10 +146,9 @@ class Trainer:
     def run(self) -> None:
         """Train what is left of the recipe."""
         wrapped = self.accelerator.prepare(self.objective)
-        reading = [index for index, stage in enumerate(self.recipe.stages) if stage.part in ("language", "whole")]
         while self.stage_index < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage_index]
-            if self.speaks and "shipped" not in self.recipe.start and (self.stage_index, self.update) == (reading[0], 0):
+            if stage.fit_head and self.update == 0:
                 self._fit_head(stage)
             self._run_stage(stage, wrapped)
             self.stage_index, self.update = self.stage_index + 1, 0
@@ -174,10 +170,10 @@ class Trainer:
     def _batches(self, stage: Stage, share: int, rank: int, world: int, done: int = 0) -> Iterator[Batch]:
         """A process' batches of ``share`` pictures, ``done`` of them left out."""
         samples = SyntheticSamples(
-            self.data, self.config, self.tokenizer, questions=stage.questions, names=stage.names, seed=self.recipe.seed + self.stage_index,
-            rank=rank, world=world, skip=done * share,
+            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names,
+            seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share,
         )  # fmt: skip
-        together = partial(collate, patches=self.config.vision.patches, seg_id=self.tokenizer.seg_id)
+        together = partial(collate, seg_id=self.tokenizer.seg_id)
         # one worker, so that the order of samples, and with it a resumed run, stays the same
         return iter(DataLoader(samples, batch_size=share, num_workers=1, prefetch_factor=4, collate_fn=together))
 

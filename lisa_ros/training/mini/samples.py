@@ -44,7 +44,8 @@ class Sample:
 
     Attributes:
         clip: float32 [3,c,c]. sam: uint8 [h,w,3]: the towers' inputs, see preprocessing.
-        prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, its end included.
+        prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, its end included, or its first alone.
+        nouns: (question, token of its prompt, kind) of each word that names a kind of thing in view.
         masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid. targets: their names.
         has_target: bool [q].
         named_masks [m,l,l], named: masks asked for by name: all that is told fits, wherever it stands unless the place is told.
@@ -57,6 +58,7 @@ class Sample:
     sam: np.ndarray
     prompts: list[list[int]]
     answers: list[list[int]]
+    nouns: list[tuple[int, int, int]]
     masks: np.ndarray
     targets: Names
     has_target: np.ndarray
@@ -72,7 +74,7 @@ class SyntheticSamples(IterableDataset):
     """Endless, seeded stream over the shards of a directory; every pass is shuffled anew.
 
     Args:
-        questions, names: questions and named objects drawn per picture.
+        questions, names: questions and named objects drawn per picture. written: see ``make_sample``.
         rank, world: this process' share of the shards.
     """
 
@@ -83,6 +85,7 @@ class SyntheticSamples(IterableDataset):
         tokenizer: LisaTokenizer,
         *,
         questions: int,
+        written: int | None = None,
         names: int = 0,
         seed: int,
         rank: int = 0,
@@ -90,7 +93,7 @@ class SyntheticSamples(IterableDataset):
         skip: int = 0,
     ) -> None:
         self.directory, self.config, self.tokenizer = Path(directory), config, tokenizer
-        self.questions, self.names, self.seed, self.rank, self.world = questions, names, seed, rank, world
+        self.questions, self.written, self.names, self.seed, self.rank, self.world = questions, written, names, seed, rank, world
         self.skip = skip  # samples of this stream already trained on: an equal stream goes on behind them
 
     def shards(self) -> list[Path]:
@@ -119,13 +122,25 @@ class SyntheticSamples(IterableDataset):
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
                         frame = frame.cropped(rng.uniform(0.65, 1), *rng.random(2)) if rng.random() < 0.5 else frame
-                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names)
+                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names, written=self.written)
 
 
 def make_sample(
-    frame: ExportedFrame, config: LisaConfig, tokenizer: LisaTokenizer, count: int, rng: np.random.Generator, *, names: int = 0, augment: bool = True
+    frame: ExportedFrame,
+    config: LisaConfig,
+    tokenizer: LisaTokenizer,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    names: int = 0,
+    written: int | None = None,
+    augment: bool = True,
 ) -> Sample:
-    """A sample of ``count`` questions and ``names`` named objects from one exported frame."""
+    """A sample of ``count`` questions and ``names`` named objects from one exported frame.
+
+    The answers of the first ``written`` questions (None: of all) are learned to their end, of the others the first token alone: whether the
+    target is there. What a mask comes from stands before it, and the rest would be a third of the text.
+    """
     picture = jitter(frame.color, rng) if augment else frame.color
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
     grid = 4 * config.sam.grid
@@ -134,12 +149,13 @@ def make_sample(
     chosen = [asked[i] for i in rng.permutation(len(asked))[:count]]
     conversation = CONVERSATIONS[config.conversation]
     prompts, answers = [], []
-    for question in chosen:
+    for number, question in enumerate(chosen):
         turn = user_turn(question.text, config.query_template)
         answer = f"{SEG}. {question.answer}" if question.targets else question.answer
         prompt = tokenizer.encode_prompt(conversation.render([(turn, None)]))
         prompts.append(prompt)
-        answers.append(tokenizer.encode_prompt(conversation.render([(turn, answer)]))[len(prompt) :])
+        ids = tokenizer.encode_prompt(conversation.render([(turn, answer)]))[len(prompt) :]
+        answers.append(ids if written is None or number < written else ids[:1])
 
     def masks_of(groups: Sequence[Sequence[int]]) -> np.ndarray:
         masks = [shrink(np.isin(frame.instance, ids), valid, grid) for ids in groups]
@@ -163,6 +179,7 @@ def make_sample(
         sam=inputs.sam,
         prompts=prompts,
         answers=answers,
+        nouns=nouns_of(prompts, sorted({view.kind for view in frame.objects}), tokenizer),
         masks=masks,
         targets=names_of(targets, [telling(group, frame.objects) for group in targets], masks),
         has_target=np.array([bool(question.targets) for question in chosen], bool),
@@ -173,6 +190,18 @@ def make_sample(
         color=classes(values_of(frame, lambda view: 1 + COLORS.index(view.color), 0, np.int64), valid, grid),
         measures=np.stack([classes(values_of(frame, measure, np.nan, np.float32), valid, grid, np.nan) for measure in MEASURES]),
     )
+
+
+def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: LisaTokenizer) -> list[tuple[int, int, int]]:
+    """Where prompts name one of ``kinds`` (not by a synonym): (prompt, last token of the name, class of the kind)."""
+    found = []
+    article = len(tokenizer.encode("a", add_bos=False))  # vocabularies differ in how a word begins; behind another one it is as in a question
+    for kind in kinds:
+        name = tokenizer.encode(f"a {kind}", add_bos=False)[article:]
+        for number, prompt in enumerate(prompts):
+            ends = (end for end in range(len(name), len(prompt) + 1) if prompt[end - len(name) : end] == name)
+            found += [(number, end - 1, KIND_NAMES.index(kind)) for end in ends]
+    return found
 
 
 MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))

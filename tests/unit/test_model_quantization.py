@@ -181,6 +181,7 @@ def mini_answers(quantization: str, dtype: str) -> list:
     from scannet_tools.synthetic import make_frame
 
     engine = load("lisa-mini", quantization, dtype)
+    engine.min_target_probability = 0.0  # a refused question has no mask to compare
     frame = make_frame(seed=0)
     questions = list(dict.fromkeys(question.text for question in frame.questions if question.targets))[:4]
     return engine.ask(engine.encode(frame.color), questions, keep_logits=True)
@@ -208,8 +209,8 @@ def test_only_the_language_models_layers_are_quantized(name):
 
 
 # Measured over all golden cases and 17 questions: the golden checkpoint's embeddings (random weights, 64 wide) 8bit
-# 0.018, 4bit 0.35; lisa-mini's 8bit 0.028 and 4bit 0.28, its masks' overlap at least 0.86 and 0.21: small masks, of weights that have
-# hardly learned, turn on little. bfloat16 by itself: 0.019, 0.85; float16: 0.003, 0.98. Probabilities: 4bit 0.101, others 0.012.
+# 0.018, 4bit 0.35; lisa-mini's 8bit 0.023 and 4bit 0.33, its masks' overlap at least 0.94 and 0.36: weights that have learned little turn on
+# little. bfloat16 by itself: 0.020, 0.976; float16: 0.002, 0.998. Probabilities: 4bit 0.111, others 0.014.
 @needs_library
 @pytest.mark.parametrize(("name", "most"), [("8bit", 0.04), ("4bit", 0.5)])
 def test_golden_embeddings_are_near(name, most):
@@ -220,17 +221,17 @@ def test_golden_embeddings_are_near(name, most):
 @pytest.mark.parametrize(
     ("name", "dtype", "most", "least_overlap"),
     [
-        ("8bit", "float32", 0.04, 0.8),
-        ("8bit", "float16", 0.04, 0.8),
-        ("4bit", "float32", 0.4, 0.15),
-        ("4bit", "bfloat16", 0.4, 0.15),
+        ("8bit", "float32", 0.04, 0.88),
+        ("8bit", "float16", 0.04, 0.88),
+        ("4bit", "float32", 0.4, 0.25),
+        ("4bit", "bfloat16", 0.4, 0.25),
     ],
 )
 def test_masks_of_quantized_weights_are_near(name, dtype, most, least_overlap):
     assert_near(mini_answers(name, dtype), mini_answers("none", "float32"), most, least_overlap)
 
 
-@pytest.mark.parametrize(("dtype", "most", "least_overlap"), [("float16", 0.006, 0.95), ("bfloat16", 0.03, 0.8)])
+@pytest.mark.parametrize(("dtype", "most", "least_overlap"), [("float16", 0.006, 0.97), ("bfloat16", 0.03, 0.9)])
 def test_masks_of_half_precision_are_near(dtype, most, least_overlap):
     assert_near(mini_answers("none", dtype), mini_answers("none", "float32"), most, least_overlap)
 

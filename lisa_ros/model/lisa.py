@@ -36,8 +36,11 @@ class Lisa(nn.Module):
 
     def look(self, clip_pixels: Tensor) -> Tensor:
         """CLIP pixels [B,3,c,c] -> language-model inputs [B,patches,d]."""
-        features = self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]
-        return self.model.mm_projector(features)
+        return self.model.mm_projector(self.see(clip_pixels))
+
+    def see(self, clip_pixels: Tensor) -> Tensor:
+        """CLIP pixels [B,3,c,c] -> the tower's features [B,patches,width] that the projector takes: without the class token."""
+        return self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]
 
     def embed(self, before: Tensor, patches: Tensor, after: Tensor) -> Tensor:
         """Input embeddings [B,L,d] of a picture's patches [B,p,d] between ids [B,a] and [B,b]; L = a + p + b."""

@@ -115,6 +115,10 @@ class LisaTokenizer:
                 at_start = False
         return ids
 
+    def encode_word(self, word: str) -> list[int]:
+        """Ids of a word as it stands in a sentence. Vocabularies differ in how a text begins; behind another word it is always so."""
+        return self.encode(f"a {word}", add_bos=False)[len(self.encode("a", add_bos=False)) :]
+
     def encode_prompt(self, prompt: str, add_bos: bool = True) -> list[int]:
         """Ids of a prompt in which every ``<image>`` becomes IMAGE_ID (-200). Each chunk between pictures is encoded on
         its own."""

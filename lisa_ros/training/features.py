@@ -54,7 +54,7 @@ class FeatureCache:
         """A batch with features: as they come, or computed from its pixels and kept."""
         if batch.sam_embedding is None:
             with torch.no_grad():
-                clip = lisa.vision_tower(batch.clip, lisa.config.select_layer)[:, 1:].to(self._dtype)
+                clip = lisa.see(batch.clip).to(self._dtype)
                 pixels = torch.cat([lisa.sam.normalise(picture[None]) for picture in batch.sam])
                 embedding = lisa.sam.image_encoder(pixels).to(self._dtype)
             for key, one, other in zip(batch.keys, clip.cpu(), embedding.cpu()):

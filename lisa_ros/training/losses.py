@@ -73,7 +73,7 @@ class Objective(nn.Module):
         if batch.clip_features is not None:
             return self.lisa.model.mm_projector(batch.clip_features)
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trained(self.lisa.vision_tower)):
-            features = self.lisa.vision_tower(batch.clip, self.lisa.config.select_layer)[:, 1:]
+            features = self.lisa.see(batch.clip)
         return self.lisa.model.mm_projector(features)
 
     def _embedding(self, batch: Batch) -> Tensor:

@@ -184,8 +184,8 @@ def test_towers_go_on_learning(data, tmp_path):
     (tmp_path / "on").mkdir()
     trainer = run.Trainer(recipe, data, tmp_path / "on", save_every=100)
     stored = load_file(tmp_path / "towers" / "last" / "model.safetensors")
-    name = "model.visual_model.image_encoder.pos_embed"
-    torch.testing.assert_close(trainer.lisa.state_dict()[name], stored[name].float())
+    for name in ("model.visual_model.image_encoder.pos_embed", *(name for name in stored if name.startswith("model.mm_projector."))):
+        torch.testing.assert_close(trainer.lisa.state_dict()[name], stored[name].float())
     names = load_file(tmp_path / "towers" / "last" / run.NAMES)
     assert torch.equal(trainer.warmup.state_dict()["kind_prompt.weight"], names["kind_prompt.weight"])
 
@@ -193,6 +193,12 @@ def test_towers_go_on_learning(data, tmp_path):
 def read_recipe_of(recipe, folder):
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return read_recipe(folder / "recipe.yaml")
+
+
+def test_what_no_reader_can_do_is_refused_before_anything_is_trained(data, tmp_path, capsys):
+    assert train(data, tmp_path / "run", RECIPE | {"looking": [[9, 0]]}) == 1
+    assert "recipe tiny: head 0 of layer 9" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 def test_no_shards_and_bad_recipes_are_named(tmp_path, capsys):

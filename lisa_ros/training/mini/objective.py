@@ -68,7 +68,7 @@ class Objective(nn.Module):
         """What the language model sees of the pictures, [B,p,d]. Where it is that which learns, CLIP's tower stays as it is, and of some pictures
         the patches are told instead of seen: whom nothing misleads learns sooner how a word finds its patches."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and stage.part in ("vision", "words")):
-            seen = self.lisa.vision_tower(batch.clip, self.lisa.config.select_layer)[:, 1:]
+            seen = self.lisa.see(batch.clip)
         patches = self.lisa.model.mm_projector(seen)
         told = round(stage.told * len(patches))
         if told == 0:

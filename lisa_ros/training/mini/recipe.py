@@ -99,8 +99,6 @@ class Recipe:
             raise TypeError("either model is needed, or start.language and start.towers")
         if "language" in (self.start or {}) and self.lora is None:
             raise TypeError("lora is needed with start.language")
-        if self.lora and self.lora.get("dropout"):
-            raise TypeError("lora.dropout must be 0: adapters are folded into the matrices")
         if not self.looking and any(stage.look_weight for stage in self.stages):
             raise TypeError("look_weight teaches the heads that looking names: none is named")
         if self.precision not in ("no", "bf16"):

@@ -43,7 +43,7 @@ from scannet_tools.synthetic.palette import COLORS
 
 BACKGROUND_WORD = "wall"
 HEAD_TARGETS = 2400
-"""Targets that the head's first weights are fitted to."""
+"""Targets that a head is fitted to."""
 
 UNUSED = ("point_embeddings", "not_a_point_embed", "mask_downscaling", "iou_prediction_head", "post_layernorm")
 # parts of the published layout that LISA's objective gives no gradient
@@ -141,11 +141,15 @@ class Trainer:
     def _words(self, *names: str) -> torch.Tensor:
         """The language model's embeddings [n,d] of words, the mean of their tokens."""
         table = self.lisa.model.embed_tokens.weight.float()
-        return torch.stack([table[self.tokenizer.encode(f" {name}", add_bos=False)].mean(0) for name in names])
+        return torch.stack([table[self.tokenizer.encode_word(name)].mean(0) for name in names])
 
     def run(self) -> None:
         """Train what is left of the recipe."""
         wrapped = self.accelerator.prepare(self.objective)
+        try:
+            _ = self.objective.reader  # what it refuses, it refuses before anything is trained
+        except ValueError as error:
+            raise RecipeError(f"recipe {self.recipe.name}: {error}") from error
         while self.stage_index < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage_index]
             if stage.fit_head and self.update == 0:

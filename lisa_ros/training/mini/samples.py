@@ -195,9 +195,8 @@ def make_sample(
 def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: LisaTokenizer) -> list[tuple[int, int, int]]:
     """Where prompts name one of ``kinds`` (not by a synonym): (prompt, last token of the name, class of the kind)."""
     found = []
-    article = len(tokenizer.encode("a", add_bos=False))  # vocabularies differ in how a word begins; behind another one it is as in a question
     for kind in kinds:
-        name = tokenizer.encode(f"a {kind}", add_bos=False)[article:]
+        name = tokenizer.encode_word(kind)
         for number, prompt in enumerate(prompts):
             ends = (end for end in range(len(name), len(prompt) + 1) if prompt[end - len(name) : end] == name)
             found += [(number, end - 1, KIND_NAMES.index(kind)) for end in ends]

@@ -28,7 +28,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TOWER",
         help="directory or hub id of the CLIP tower, for checkpoints that hold none (the published ones)",
     )
-    group.add_argument("--conversation", choices=("llava_v1", "llava_llama_2", "chatml", "chatml_object"), help="prompt template")
+    group.add_argument("--conversation", choices=("llava_v1", "llava_llama_2", "chatml", "chatml_named"), help="prompt template")
     group.add_argument(
         "--quantization",
         choices=("none", "8bit", "4bit"),

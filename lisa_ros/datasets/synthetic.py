@@ -1,7 +1,7 @@
 """Synthetic scenes of this repository as a data set: shards that ``python -m scannet_tools.synthetic.export`` writes.
 
-Training asks anew each time, in wordings of training; evaluation asks the questions of the shards. Answers begin with [SEG],
-as lisa-mini was trained; absent targets are answered in words.
+Training asks anew each time, in wordings of training; evaluation asks the questions of the shards. Answers begin with [SEG]
+(lisa-mini's own training lets them name things first); absent targets are answered in words.
 """
 
 from __future__ import annotations

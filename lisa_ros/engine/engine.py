@@ -21,6 +21,7 @@ from torch import Tensor
 from lisa_ros.engine.acceleration import Stage
 from lisa_ros.engine.clock import StageClock
 from lisa_ros.engine.models import resolve_model, resolve_vision_tower
+from lisa_ros.engine.naming import NAMES_ROOM, Grammar, name
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.engine.reading import Prefix, Reader, Readings, force
 from lisa_ros.engine.segmentation import Cancelled, Segmentation
@@ -89,6 +90,7 @@ class Engine:
         self.min_target_probability = lisa.config.min_target_probability
         self._prompter = Prompter(lisa.config, tokenizer, conversation or lisa.config.conversation)
         self._reader = Reader(lisa, self._prompter.prefix_ids, tokenizer.seg_id, static=compile)
+        self._grammar = Grammar(tokenizer) if self._prompter.naming else None
         self._look = Stage("the CLIP tower", lisa.look, compile, self._device)
         self._see = Stage("SAM's image encoder", lisa.sam.image_encoder, compile, self._device)
         self._side = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
@@ -189,8 +191,8 @@ class Engine:
         """Answer queries about an encoded frame, all in one batch.
 
         Args:
-            mode: "mask" forces the answer "[SEG]." (the paper's evaluation: one prefill, nothing is generated); "chat"
-                generates greedily and every [SEG] becomes an instance.
+            mode: "mask" forces the answer "[SEG]." (the paper's evaluation: one prefill, nothing is generated), or, of a
+                model that names things, a name and [SEG]; "chat" generates greedily and every [SEG] becomes an instance.
             raw: the query is the whole user turn; no template around it.
             answer: teacher-forced answer instead of "[SEG]." (mask mode).
             keep_logits: fill mask_logits, low_res_logits and seg_embeddings.
@@ -215,7 +217,11 @@ class Engine:
         template = "{query}" if raw else self._lisa.config.query_template
         prompts = [self._prompter.prompt(query, template, history) for query in queries]
         with self._on_device():
-            if mode == "mask":
+            if mode == "mask" and answer is None and self._prompter.naming:
+                for prompt in prompts:
+                    self._prompter.check_length(prompt, NAMES_ROOM)
+                readings = name(self._reader, self._grammar, encoded.prefix, prompts, clock, stop.check)
+            elif mode == "mask":
                 with clock.stage("language"):
                     given = MASK_ANSWER if answer is None else answer
                     readings = force(self._reader, self._prompter, encoded.prefix, prompts, given)

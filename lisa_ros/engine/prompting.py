@@ -42,6 +42,11 @@ class Prompter:
         self.prefix_ids = ids[: ids.index(IMAGE_ID) + (2 if config.image_markers else 1)]
 
     @property
+    def naming(self) -> bool:
+        """Whether answers name things before [SEG]."""
+        return self._conversation.naming
+
+    @property
     def prefix_length(self) -> int:
         """Positions of the prefix, the picture's patches among them (292 for LISA v1)."""
         return len(self.prefix_ids) - 1 + self._config.vision.patches

@@ -66,6 +66,7 @@ class Reader:
         self._prefix = Stage("reading the prefix", self._read_prefix, static, self.device)
         self._read = Stage("reading a question", self._read_tokens, static, self.device)
         self._step = Stage("writing a token", self._read_tokens, static, self.device)
+        self._scores = Stage("scoring tokens", lisa.lm_head, static, self.device)
         self._choice = Stage("choosing a token", self._likeliest, static, self.device)
         self._caches: OrderedDict[tuple[int, int], KeyValueCache] = OrderedDict()
 
@@ -89,7 +90,15 @@ class Reader:
 
     def token(self, tokens: Tensor, positions: Tensor, cache: KeyValueCache) -> Tensor:
         """States [B,d] after one more token [B] a row, at positions [B]."""
-        return self._step(tokens[:, None], positions[:, None], memory=(cache.keys, cache.values))[:, 0]
+        return self.tokens(tokens[:, None], positions[:, None], cache)[:, 0]
+
+    def tokens(self, tokens: Tensor, positions: Tensor, cache: KeyValueCache) -> Tensor:
+        """States [B,n,d] after n more tokens [B,n] a row, at positions [B,n]."""
+        return self._step(tokens, positions, memory=(cache.keys, cache.values))
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores [n,vocabulary] of what follows states [n,d]."""
+        return self._scores(states)
 
     def choose(self, states: Tensor, min_target_probability: Tensor) -> Tensor:
         """The likeliest tokens [B] after states [B,d]; [SEG] only where its probability reaches the minimum (no
@@ -98,7 +107,7 @@ class Reader:
 
     def seg_probability(self, states: Tensor) -> Tensor:
         """Softmax probability [B] of [SEG] after states [B,d]."""
-        return self._lisa.lm_head(states).float().softmax(-1)[:, self.seg_id]
+        return self.scores(states).float().softmax(-1)[:, self.seg_id]
 
     def _read_prefix(self, before: Tensor, patches: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         embeddings = self._lisa.embed(before, patches, after)

@@ -20,9 +20,10 @@ class Segmentation:
     """One query's result.
 
     Attributes:
-        answer: the model's text. In mask mode "[SEG]." or, when the target was refused, "".
+        answer: the model's text. In mask mode "[SEG].", "mug in red [SEG]" or, when the target was refused, "".
         target_probability: softmax probability of [SEG] at the position whose hidden state makes the (first) mask; in
-            an answer without [SEG], at the answer's first position.
+            an answer without [SEG], at the answer's first position. Of a name in mask mode: times the probability that
+            it was not denied before.
         masks: bool [n,H,W] at the picture's size, one per instance; n = 0 means not found.
         mask_scores: float32 [n], mean foreground probability inside each mask (0 for an empty one).
         input_ids, output_ids: the prompt's and the answer's token ids (-200 stands for the picture).

@@ -1,4 +1,4 @@
-"""Whether a written answer names the right things: "It is the red mug, left of the bowl" names the red mug."""
+"""Whether a written answer names the right things: "It is the red mug, left of the bowl" and "the mug in red" name the red mug."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ DENIAL = re.compile(r"\bthere(?:['’]s| is| are) (?:no|none|nothing|not)\b", re
 
 
 class Naming:
-    """The names that things can have: a colour right before a kind, the longest kind that fits ("watering can").
+    """The names that things can have: a colour right before a kind or a kind in a colour, the longest kind that fits ("watering can").
 
     :param kinds: "mug", "washing machine", ...; a name in the plural is not one of them.
     :param colors: "red", ...
     """
 
     def __init__(self, kinds: Iterable[str], colors: Iterable[str]) -> None:
-        self._name = re.compile(rf"\b({_any_of(colors)})\s+({_any_of(kinds)})\b", re.IGNORECASE)
+        color, kind = _any_of(colors), _any_of(kinds)
+        self._name = re.compile(rf"\b(?:({color})\s+({kind})|({kind})\s+in\s+({color}))\b", re.IGNORECASE)
 
     def names(self, text: str) -> set[str]:
         """All names in a text, as "red mug" in small letters."""
-        return {f"{color} {kind}".lower() for color, kind in self._name.findall(text)}
+        found = self._name.findall(text)
+        return {f"{color or late_color} {kind or late_kind}".lower() for color, kind, late_kind, late_color in found}
 
     def right(self, written: str, wanted: Sequence[str]) -> bool:
         """Whether an answer has a [SEG] and names exactly the wanted things; when none is wanted, whether it has no

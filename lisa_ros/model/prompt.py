@@ -16,13 +16,14 @@ class Conversation:
     """How turns become one text. ``render`` leaves the last answer open when it is None.
 
     Attributes:
-        opening: what every answer begins with, as a part of the prompt. A language model that goes on with "The object is
-            the" has the thing's name at hand in the very state that [SEG] takes its mask from.
+        opening: what every answer begins with, as a part of the prompt.
+        naming: answers name a thing before its [SEG], which takes its mask from a state that has just read the name.
     """
 
     name: str
     system: str
     opening: str = ""
+    naming: bool = False
 
     def render(self, turns: Sequence[tuple[str, str | None]]) -> str:
         """(user text, answer) turns -> the prompt; the picture goes in front of the first user text."""
@@ -72,7 +73,7 @@ CONVERSATIONS = {
         "and assist the user with a variety of tasks using natural language.",
     ),
     "chatml": Conversation("chatml", ""),
-    "chatml_object": Conversation("chatml_object", "", "The object is the"),
+    "chatml_named": Conversation("chatml_named", "", "You mean the", naming=True),
 }
 
 

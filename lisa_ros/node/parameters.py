@@ -120,7 +120,7 @@ PARAMETERS = (
         "conversation",
         "",
         "Prompt template; empty: the checkpoint's.",
-        choices=("llava_v1", "llava_llama_2", "chatml", "chatml_object"),
+        choices=("llava_v1", "llava_llama_2", "chatml", "chatml_named"),
         optional=True,
         changes=UNCONFIGURED,
     ),
@@ -150,7 +150,7 @@ PARAMETERS = (
     Declared(
         "mode",
         "mask",
-        "mask: one mask, no text, fastest; chat: the model also writes an answer.",
+        "mask: masks without an explanation, fastest; chat: the model writes an answer.",
         choices=("mask", "chat"),
     ),
     Declared("max_new_tokens", 64, "Longest answer in chat mode [tokens]; what is longer is cut off.", 1, 4096),

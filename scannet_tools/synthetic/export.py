@@ -116,7 +116,7 @@ class Shard:
         record = self._records[index]
         jpeg, png = self._blob(2 * index), self._blob(2 * index + 1)
         ids = cv2.imdecode(png, cv2.IMREAD_COLOR)
-        questions = [Question(q["text"], q["kind"], tuple(q["targets"]), q["answer"]) for q in record["questions"]]
+        questions = [Question(**{name: tuple(value) if isinstance(value, list) else value for name, value in q.items()}) for q in record["questions"]]
         color = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1]
         objects = [View(**{**item, "size": tuple(item["size"])}) for item in record["objects"]]
         return ExportedFrame(color, ids[:, :, 0], ids[:, :, 1], objects, questions, record["scene"])

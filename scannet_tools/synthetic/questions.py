@@ -20,13 +20,14 @@ WIDE = ("table", "rug", "bench", "cabinet", "bed", "sofa", "armchair", "piano", 
 
 @dataclass(frozen=True)
 class Question:
-    """A query and its truth. kind: one of AIM's, or "held-out use"; targets: instance numbers, empty when absent;
-    answer: the sentence that follows "[SEG]." (or stands alone when absent)."""
+    """A query and its truth. kind: one of AIM's, or "held-out use"; targets: instance numbers, empty when absent; answer: a sentence that says so;
+    missing: names ("mug", "mug in red") any of which is what an absent target may be called."""
 
     text: str
     kind: str
     targets: tuple[int, ...]
     answer: str
+    missing: tuple[str, ...] = ("thing",)
 
 
 @dataclass(frozen=True)
@@ -266,28 +267,32 @@ class Asker:
         made = []
         for name in self.rng.permutation(self.scene_kinds)[:2]:
             kind = BY_NAME[str(name)]
-            noun, missing = self._called(kind.name), kind.name
+            noun, missing, name = self._called(kind.name), kind.name, kind.name
             if self.rng.random() < 0.6:
                 color = self._pick(kind.colors)
-                noun, missing = self._colored(color, noun), f"{color} {missing}"
+                noun, missing, name = self._colored(color, noun), f"{color} {missing}", f"{missing} in {color}"
             if self.rng.random() < 0.15 and self.clear:
                 anchor = self.clear[int(self.rng.integers(len(self.clear)))].kind
                 noun += f" {self._pick((*self.words.left, *self.words.right))} the {anchor}"
-            made.append(Question(self._request(noun), "absent", (), f"There is no {missing} here."))
+            made.append(Question(self._request(noun), "absent", (), f"There is no {missing} here.", (name,)))
         for view in self.clear:  # the kind is there, the colour is not
             same = [view, *self._twins(view)]
             free = [color for color in BY_NAME[view.kind].colors if color not in {other.color for other in same}]
             if free and self.rng.random() < 0.3:
                 color = self._pick(free)
                 only = f"There is no {color} {view.kind} here, only a {view.color} one." if len(same) == 1 else f"There is no {color} {view.kind} here."
-                made.append(Question(self._request(self._colored(color, self._called(view.kind))), "absent", (), only))
+                asked = self._request(self._colored(color, self._called(view.kind)))
+                made.append(Question(asked, "absent", (), only, (f"{view.kind} in {color}",)))
         missing = [color for color in COLORS if all(view.color != color for view in self.seen)]
         if missing and self.rng.random() < 0.1:
             color, thing = self._pick(missing), self._pick(self.words.things)
-            made.append(Question(self._request(self._colored(color, thing)), "absent", (), f"There is no {color} {thing} here."))
+            asked = self._request(self._colored(color, thing))
+            made.append(Question(asked, "absent", (), f"There is no {color} {thing} here.", (f"thing in {color}",)))
         idle = [use for use in USES if not use.held_out and not self.kinds_seen & {*use.kinds, *use.blockers} and set(use.kinds) & set(self.scene_kinds)]
         for index in self.rng.permutation(len(idle))[:2]:
-            made.append(Question(self._use_text(idle[index]), "absent", (), idle[index].absent))
+            use = idle[index]
+            fitting = tuple(kind for kind in use.kinds if kind in self.scene_kinds)
+            made.append(Question(self._use_text(use), "absent", (), use.absent, fitting))
         return made
 
 

@@ -56,7 +56,7 @@ def test_bad_changes_are_refused(lisa, name, value, says):
         ("model", " ", "parameter model must not be empty"),
         ("model", "", "parameter model must not be empty"),
         ("vision_tower", " ", "parameter vision_tower must not be empty"),
-        ("conversation", "vicuna", 'parameter conversation must be one of llava_v1, llava_llama_2, chatml, chatml_object, "", got "vicuna"'),
+        ("conversation", "vicuna", 'parameter conversation must be one of llava_v1, llava_llama_2, chatml, chatml_named, "", got "vicuna"'),
         ("quantization", "", 'parameter quantization must be one of none, 8bit, 4bit, got ""'),
         ("clip_fit", "stretch", 'parameter clip_fit must be one of crop, pad, "", got "stretch"'),
         ("max_new_tokens", 0, "max_new_tokens"),

@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("open3d")
 
 from lisa_ros.engine import Engine
+from lisa_ros.evaluation.answers import scene_naming, target_names
 from lisa_ros.evaluation.synthetic import evaluate
 from scannet_tools.synthetic import make_frame
 
@@ -21,6 +22,17 @@ def test_it_finds_what_is_asked_for(report):
     assert giou >= 0.18  # docs/performance.md has the figure over 60 scenes; few scenes scatter
     for baseline in report["baselines"].values():
         assert giou > 1.2 * baseline["kinds"]["explicit"]["giou"]
+
+
+def test_it_names_what_it_finds():
+    """In mask mode, too: the name is what the mask comes from."""
+    frame = make_frame(0, split="test")
+    engine = Engine.load("lisa-mini", device="cpu")
+    asked = [question for question in frame.questions if question.kind == "explicit"]
+    engine.min_target_probability = 0.0
+    answers = engine.ask(engine.encode(frame.color), [question.text for question in asked])
+    right = sum(scene_naming().right(said.answer, target_names(frame, question.targets)) for question, said in zip(asked, answers))
+    assert asked and right >= 0.5 * len(asked)
 
 
 def test_it_refuses_what_is_not_there(report):

@@ -226,6 +226,8 @@ def test_blind_answers_of_a_chat_run_are_forced_too():
         ("It is the white bookshelf.", {"white bookshelf"}),
         ("the red thing and the mug", set()),
         ("infrared mug, red mugs", set()),
+        ("mug in red [SEG] and the washing machine in white [SEG].", {"red mug", "white washing machine"}),
+        ("a mug in redwood, a smug in red", set()),
     ],
 )
 def test_names_are_a_colour_and_the_longest_kind(text, found):
@@ -250,6 +252,8 @@ def test_a_kind_that_begins_as_another_is_the_longer_one():
         ("There is no white box here.", [], True),
         ("There is nothing to sit on here.", [], True),
         ("[SEG]. There is no white box here.", [], False),
+        ("box in red [SEG] and the box in blue [SEG].", ["red box", "blue box"], True),
+        ("box in white. There is no white box here.", [], True),
         ("It is the white box.", [], False),
         ("", [], False),
     ],

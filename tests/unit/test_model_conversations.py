@@ -15,15 +15,15 @@ HEAD = "<|im_start|>user\n<im_start><image><im_end>\nthe cup<|im_end|>\n<|im_sta
 
 
 def test_an_opening_is_part_of_the_prompt_and_words_stand_behind_a_blank():
-    plain, opened = CONVERSATIONS["chatml"], CONVERSATIONS["chatml_object"]
-    assert plain.render(TURN) == HEAD and opened.render(TURN) == HEAD + "The object is the"
+    plain, opened = CONVERSATIONS["chatml"], CONVERSATIONS["chatml_named"]
+    assert plain.render(TURN) == HEAD and opened.render(TURN) == HEAD + "You mean the"
     (user, _), *_ = TURN
-    assert opened.render([(user, "[SEG]. It is the cup.")]) == HEAD + "The object is the[SEG]. It is the cup.<|im_end|>"
-    assert opened.render([(user, "There is no cup.")]) == HEAD + "The object is the There is no cup.<|im_end|>"
+    assert opened.render([(user, "[SEG]. It is the cup.")]) == HEAD + "You mean the[SEG]. It is the cup.<|im_end|>"
+    assert opened.render([(user, "cup. There is none.")]) == HEAD + "You mean the cup. There is none.<|im_end|>"
     assert plain.render([(user, "There is no cup.")]) == HEAD + "There is no cup.<|im_end|>"
 
 
-@pytest.mark.parametrize("name", ["chatml", "chatml_object"])
+@pytest.mark.parametrize("name", ["chatml", "chatml_named"])
 @pytest.mark.parametrize("answer", [MASK_ANSWER, "[SEG]. It is the cup.", "There is no cup."])
 def test_a_prompts_ids_are_the_beginning_of_its_answers(name, answer, tmp_path):
     """Training labels and forced answers are what follows the prompt's ids: these must not change when it does."""

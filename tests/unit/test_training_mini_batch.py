@@ -15,7 +15,7 @@ from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample, telling
+from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample
 from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
@@ -54,7 +54,7 @@ def frame(count: int) -> ExportedFrame:
     questions = [
         Question("the red mug", "explicit", (1,), "It is the red mug."),
         Question("hand me the blue book, please", "explicit", (2,), "It is the blue book."),
-        Question("a ladder", "absent", (), "There is no ladder here."),
+        Question("a lamp", "absent", (), "There is no lamp here.", ("lamp",)),
     ][:count]
     return ExportedFrame(
         rng.integers(0, 255, (48, 64, 3), np.uint8),
@@ -86,7 +86,7 @@ def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
     sample = sample_of(frame(3).questions, lisa, tokenizer)
     packed = objective(batch_of([sample], lisa, tokenizer), PLAIN)
     tokens = [len(answer) for answer in sample.answers]
-    alone = []
+    alone, present = [], []
     for prompt, answer in zip(sample.prompts, sample.answers):
         one = next(
             s
@@ -95,10 +95,11 @@ def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
             if s.answers == [answer] and s.prompts == [prompt]
         )
         alone.append(objective(batch_of([one], lisa, tokenizer), PLAIN))
+        present.append(len(one.masks) > 0)
     ce = sum(losses["ce"] * count for losses, count in zip(alone, tokens)) / sum(tokens)
     assert packed["ce"].item() == pytest.approx(ce.item(), abs=1e-5)
     for name in ("bce", "dice"):
-        with_target = [losses[name].item() for losses, present in zip(alone, sample.has_target) if present]
+        with_target = [losses[name].item() for losses, asked in zip(alone, present) if asked]
         assert packed[name].item() == pytest.approx(np.mean(with_target), abs=1e-5)
 
 
@@ -107,23 +108,58 @@ def test_labels_are_the_answers_and_the_mask_state_is_before_seg(lisa, tokenizer
     batch = batch_of([sample], lisa, tokenizer)
     labels = batch.labels
     assert labels[labels != IGNORE].tolist() == [token for answer in sample.answers for token in answer]
-    firsts = [batch.labels[place].item() for _, place in batch.answer_places.tolist()]
-    assert firsts == [answer[0] for answer in sample.answers]
-    assert [first == tokenizer.seg_id for first in firsts] == batch.has_target.tolist()
     for _, place in batch.seg_places.tolist():
         assert batch.labels[place] == tokenizer.seg_id
         assert batch.text[place + 1] == tokenizer.seg_id
     assert batch.slots.max() == len(batch.text) - 1 and len(batch.labels) == len(batch.text)
-    assert len(batch.seg_places) == len(batch.masks) == int(sample.has_target.sum()) == 2
+    assert len(batch.seg_places) == len(batch.masks) == 2
 
 
-def test_answers_that_are_not_written_are_their_first_token(lisa, tokenizer):
+def test_what_follows_a_name_says_whether_the_thing_is_there(lisa, tokenizer):
+    batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)] * 2, lisa, tokenizer)
+    found = {}
+    for decision, place in zip(batch.decisions, batch.places(batch.decisions)):
+        *_, target = decision.tolist()
+        name = KIND_NAMES[batch.targets.kind[target]] if target >= 0 else "lamp"
+        found.setdefault((name, target), []).append((batch.text[place].item(), batch.labels[place].item()))
+
+    def last(word):
+        return tokenizer.encode_word(word)[-1]
+
+    stop, within = tokenizer.encode("a.")[-1], tokenizer.encode_word("in")[0]
+    assert found.pop(("lamp", -1)) == [(last("lamp"), stop)] * 2
+    assert {name: pairs for (name, _), pairs in found.items()} == {
+        "mug": [(last("mug"), within), (last("red"), tokenizer.seg_id)],
+        "book": [(last("book"), within), (last("blue"), tokenizer.seg_id)],
+    }
+    assert sorted(target for _, target in found) == [0, 1, 2, 3]  # masks of the second picture stand behind the first one's
+
+
+def test_several_targets_have_a_name_and_a_mask_each(lisa, tokenizer):
+    both = Question("the mug and the book", "several", (1, 2), "These are the red mug and the blue book.")
+    sample = sample_of([both], lisa, tokenizer)
+    assert tokenizer.decode(sample.answers[0], skip_special=True) == "mug in red [SEG] and the book in blue [SEG]."
+    assert [target for _, _, target in sample.decisions] == [0, 0, 1, 1] and len(sample.masks) == 2
+    batch = batch_of([sample], lisa, tokenizer)
+    assert batch.seg_places[:, 1].tolist() == batch.places(batch.decisions[[1, 3]]).tolist()
+
+
+def test_a_reason_stands_behind_the_name(lisa, tokenizer):
+    asked = Question("to drink from", "use", (1,), "It is the red mug: one drinks from it.")
+    assert tokenizer.decode(sample_of([asked], lisa, tokenizer).answers[0], skip_special=True) == "mug in red [SEG]: one drinks from it."
+    asked = Question("to read", "absent", (), "There is nothing to read here.", ("book", "notebook"))
+    answers = {tokenizer.decode(make_sample(replace(frame(1), questions=[asked]), lisa.config, tokenizer, 1, np.random.default_rng(n), augment=False).answers[0], skip_special=True) for n in range(9)}
+    assert answers == {"book. There is nothing to read here.", "notebook. There is nothing to read here."}
+
+
+def test_answers_that_are_not_written_end_where_they_are_decided(lisa, tokenizer):
     whole = sample_of(frame(3).questions, lisa, tokenizer)
     short = make_sample(frame(3), lisa.config, tokenizer, 3, np.random.default_rng(0), names=2, written=1, augment=False)
     assert short.prompts == whole.prompts
-    assert short.answers == [whole.answers[0], *(answer[:1] for answer in whole.answers[1:])]
-    (read, cut), asked = (batch_of([sample], lisa, tokenizer) for sample in (whole, short)), whole.has_target
-    assert len(cut.text) < len(read.text) and len(cut.seg_places) == len(read.seg_places) == asked.sum()
+    said = [tokenizer.decode(answer, skip_special=True) for answer in short.answers[1:]]
+    assert short.answers[0] == whole.answers[0] and {text.rstrip(".") for text in said} <= {"mug in red [SEG]", "book in blue [SEG]", "lamp"}
+    read, cut = (batch_of([sample], lisa, tokenizer) for sample in (whole, short))
+    assert len(cut.text) < len(read.text) and len(cut.seg_places) == len(read.seg_places) == 2
 
 
 def test_masks_cover_what_the_instance_covers(lisa, tokenizer):
@@ -206,13 +242,6 @@ def test_a_name_means_all_that_it_fits_unless_a_place_is_told():
     assert sum(share for _, share in TELLINGS) == pytest.approx(1.0)
 
 
-def test_targets_are_told_by_what_they_share():
-    objects = [view(1, "mug", "red"), view(2, "mug", "blue"), view(3, "book", "red")]
-    assert telling(objects[:1], objects) == (True, True, True)
-    assert telling(objects[:2], objects) == (True, False, False)
-    assert telling([objects[0], objects[2]], objects) == (False, False, False)
-
-
 def test_named_masks_are_those_of_their_objects(lisa, tokenizer):
     sample = sample_of(frame(2).questions, lisa, tokenizer)
     assert sorted(sample.named.kind) == sorted(KIND_NAMES.index(name) for name in ("mug", "book"))
@@ -256,9 +285,14 @@ def test_words_are_asked_of_the_projector_alone_where_clip_sees_them(lisa, token
         shares[0, ..., kind] = (whole == kind).float().reshape(4, 2, 4, 2).mean((1, 3))
     words = (shares @ warmup.kind_word).flatten(1, 2)
     assert warmup.words(words, batch, codes) == pytest.approx(0.0, abs=1e-6)
-    warmup.begin_with_words(warmup.kind_word.clone(), torch.zeros(len(COLORS), 32), seed=3)
+    warmup.begin_with_words(warmup.kind_word.clone(), torch.zeros(len(COLORS), 32))
     assert warmup.words(words + codes @ warmup.place_word, batch, codes) == pytest.approx(0.0, abs=1e-6)
     assert warmup.words(words, batch, codes) == pytest.approx(1.0, rel=0.5)  # a place counts as much as a kind
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        other = WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1)
+        other.begin_with_words(warmup.kind_word.clone(), torch.zeros(len(COLORS), 32))
+    assert torch.equal(other.place_word, warmup.place_word)  # later runs understand what earlier ones say
 
 
 def test_a_patchs_place_is_where_sam_has_it(lisa):
@@ -335,13 +369,18 @@ def test_words_that_name_something_in_view_are_found(lisa, tokenizer):
 
 def test_looking_at_what_a_word_names_costs_nothing_and_looking_beside_it_much(lisa, tokenizer):
     batch = batch_of([sample_of(frame(3).questions, lisa, tokenizer)], lisa, tokenizer)
-    look = torch.full((2, 16), 1e-6)
-    book = 0 if batch.nouns[0, 3] == KIND_NAMES.index("book") else 1
+    found = batch.decisions[batch.decisions[:, 3] >= 0]
+    kinds = torch.cat([batch.nouns[:, 3], batch.targets.kind[found[:, 3]]])
+    assert len(kinds) == 2 + 4
+    book = kinds == KIND_NAMES.index("book")
+    look = torch.full((6, 16), 1e-6)
     # patches of 16 pixels; CLIP sees 8 rows of nothing above the picture. The mug, u 5-25, v 10-30; the book, 40-60, 20-40
-    look[1 - book, 1 * 4 + 1], look[book, 2 * 4 + 3] = 1.0, 1.0
-    right = look_loss([look], batch)
-    assert right < 1.0 and look_loss([look.flip(0)], batch) > 5.0
-    assert right < look_loss([look, torch.full((2, 16), 1 / 16)], batch) < 5.0
+    look[~book, 1 * 4 + 1], look[book, 2 * 4 + 3] = 1.0, 1.0
+    beside = look.clone()
+    beside[book], beside[~book] = look[~book][:1], look[book][:1]
+    right = look_loss([look], batch, found)
+    assert right < 1.0 and look_loss([beside], batch, found) > 5.0
+    assert right < look_loss([look, torch.full((6, 16), 1 / 16)], batch, found) < 5.0
 
 
 def test_a_head_learns_to_look_where_a_word_says(tokenizer):

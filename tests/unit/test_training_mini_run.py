@@ -130,7 +130,7 @@ def test_a_language_model_learns_on_the_towers_of_an_earlier_run_and_is_shipped(
     convert_gguf(write(tmp_path / "a.gguf", language()), tmp_path / "language", torch.float32)
     assert train(data, tmp_path / "towers") == 0
     towers = tmp_path / "towers" / "last"
-    start = {"language": str(tmp_path / "language"), "towers": str(towers), "conversation": "chatml_object"}
+    start = {"language": str(tmp_path / "language"), "towers": str(towers), "conversation": "chatml_named"}
     recipe = LANGUAGE | {"start": start}
     assert train(data, tmp_path / "run", recipe) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

@@ -23,9 +23,8 @@ class Batch:
         before [B,a], behind [B,b]: token ids around each picture, the same for all questions.
         text [N]: token ids of all questions and their answers but for the last. slots [B,n,W]: each question's places in it, -1 where it is shorter.
         labels [N]: the token after each one of ``text`` (IGNORE outside the answers).
-        answer_places [q,2]: (picture, place in ``text``) of the state before each answer's first token: [SEG] or not.
         nouns [k,4]: words of the questions that name a thing in view: (picture, question about it, token of the question, kind).
-        has_target [q]: which it is.
+        decisions [m,4]: last words of names in the answers: (picture, question about it, token of the question, target among ``masks`` or -1).
         seg_places [n,2]: (picture, place in ``text``) of the state BEFORE each [SEG].
         masks [n,l,l] soft targets; targets: their names; valid: (rows, columns) of l x l inside the picture.
         named_masks [m,l,l], named, named_row [m]: masks asked for by name, and their picture. See ``Sample``.
@@ -39,9 +38,8 @@ class Batch:
     text: Tensor
     slots: Tensor
     labels: Tensor
-    answer_places: Tensor
     nouns: Tensor
-    has_target: Tensor
+    decisions: Tensor
     seg_places: Tensor
     masks: Tensor
     targets: Names
@@ -52,6 +50,10 @@ class Batch:
     category: Tensor
     color: Tensor
     measures: Tensor
+
+    def places(self, tokens: Tensor) -> Tensor:
+        """Places [k] in ``text`` of tokens [k,3+]: (picture, question about it, token of the question)."""
+        return self.slots[tokens[:, 0], tokens[:, 1], tokens[:, 2]]
 
     def to(self, device: torch.device) -> Batch:
         return Batch(**{name: _moved(value, device) for name, value in vars(self).items()})
@@ -71,7 +73,7 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
     begin = samples[0].prompts[0][: place + 2]  # <im_end> closes it
     text: list[int] = []
     labels: list[int] = []
-    answer_places, nouns, seg_places = [], [], []
+    nouns, decisions, seg_places, targets = [], [], [], 0
     widest = max(len(p) - len(begin) + len(a) - 1 for sample in samples for p, a in zip(sample.prompts, sample.answers))
     slots = np.full((len(samples), max(len(sample.prompts) for sample in samples), widest), -1, np.int64)
     for row, sample in enumerate(samples):
@@ -82,9 +84,10 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
             first = len(text) + len(question) - 1
             text += read
             labels += [IGNORE] * (len(question) - 1) + answer
-            answer_places.append((row, first))
             seg_places += [(row, first + i) for i, token in enumerate(answer) if token == seg_id]
         nouns += [(row, number, token - len(begin), kind) for number, token, kind in sample.nouns]
+        decisions += [(row, number, token - len(begin), targets + target if target >= 0 else -1) for number, token, target in sample.decisions]
+        targets += len(sample.masks)
     tensor = torch.from_numpy
     return Batch(
         clip=tensor(np.stack([s.clip for s in samples])),
@@ -94,9 +97,8 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
         text=torch.tensor(text),
         slots=tensor(slots),
         labels=torch.tensor(labels),
-        answer_places=torch.tensor(answer_places, dtype=torch.long).reshape(-1, 2),
         nouns=torch.tensor(nouns, dtype=torch.long).reshape(-1, 4),
-        has_target=tensor(np.concatenate([s.has_target for s in samples])),
+        decisions=torch.tensor(decisions, dtype=torch.long).reshape(-1, 4),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
         targets=_together([s.targets for s in samples]),

@@ -18,6 +18,9 @@ from lisa_ros.training.mini.samples import MEASURES, Names
 
 PLACES = 16  # cells a side, over SAM's square, of the grid on which a target's place is told
 
+PLACE_WORDS = 21
+"""Seed of the matrix that makes words of places."""
+
 
 class Objective(nn.Module):
     """Losses of a batch.
@@ -65,11 +68,10 @@ class Objective(nn.Module):
         return losses
 
     def _patches(self, batch: Batch, stage: Stage) -> Tensor:
-        """What the language model sees of the pictures, [B,p,d]. Where it is that which learns, CLIP's tower stays as it is, and of some pictures
-        the patches are told instead of seen: whom nothing misleads learns sooner how a word finds its patches."""
+        """What the language model sees of the pictures, [B,p,d]. Where it is that which learns, CLIP's tower and the projector stay as they are, and
+        of some pictures the patches are told instead of seen: whom nothing misleads learns sooner how a word finds its patches."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and stage.part in ("vision", "words")):
-            seen = self.lisa.see(batch.clip)
-        patches = self.lisa.model.mm_projector(seen)
+            patches = self.lisa.look(batch.clip)
         told = round(stage.told * len(patches))
         if told == 0:
             return patches
@@ -77,19 +79,21 @@ class Objective(nn.Module):
         return torch.cat([shown[:told].to(patches.dtype), patches[told:]])
 
     def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
-        """The language model's states [N,d] of the text. Puts the answers' cross entropy into ``losses``, that of their first tokens, which say
-        whether the target is there, and where it is."""
-        lisa = self.lisa
+        """The language model's states [N,d] of the text. Puts the answers' cross entropy into ``losses``, that behind the names, which says
+        whether the thing is there, and where it is."""
+        lisa, decisions = self.lisa, batch.decisions
+        found = decisions[decisions[:, 3] >= 0]
         pictures, text = lisa.embed(batch.before, patches, batch.behind), lisa.model.embed_tokens(batch.text)
-        hidden, looks = self.reader(pictures, text, batch.slots, batch.nouns[:, :3] if stage.look_weight else None)
+        asking = torch.cat([batch.nouns[:, :3], found[:, :3]]) if stage.look_weight else None
+        hidden, looks = self.reader(pictures, text, batch.slots, asking)
         answered = batch.labels >= 0
         losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
-        place = batch.answer_places[:, 1]
+        place = batch.places(decisions)
         if stage.place_weight:
             losses["place"] = self.warmup.places(hidden[place], batch)
         if looks:
             begin = batch.before.shape[1]
-            losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], batch)
+            losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], batch, found)
         if stage.presence_weight:
             losses["presence"] = answer_loss(lisa.lm_head(hidden[place]), batch.labels[place])
         return hidden
@@ -101,25 +105,22 @@ class Objective(nn.Module):
         if embedding is not None:
             self._mask_losses(losses, embedding[row], prompts, batch.masks, batch.valid)
         if embedding is not None and stage.absent_weight:
-            row, place = batch.answer_places[~batch.has_target].unbind(1)
-            logits = self._logits(embedding[row], self.lisa.mask_prompt(hidden[place]), batch.valid)
+            absent = batch.decisions[batch.decisions[:, 3] < 0]
+            logits = self._logits(embedding[absent[:, 0]], self.lisa.mask_prompt(hidden[batch.places(absent)]), batch.valid)
             losses["absent"] = bce_loss(logits, torch.zeros_like(logits))
         if stage.align_weight:
-            named, goals = self._goals(batch)
-            losses["align"] = F.mse_loss(prompts[named].float(), goals) if len(goals) else prompts.sum() * 0.0
+            losses["align"] = F.mse_loss(prompts.float(), self._goals(batch)) if len(prompts) else prompts.sum() * 0.0
 
     @torch.no_grad()
     def states_and_goals(self, batch: Batch, stage: Stage) -> tuple[Tensor, Tensor]:
-        """States [n,d] before the [SEG] of targets that have a name, and the prompts [n,prompt_dim] of those names."""
+        """States [n,d] before each [SEG], and the prompts [n,prompt_dim] of the targets' names."""
         hidden = self._read({}, batch, self._patches(batch, stage), stage)
-        named, goals = self._goals(batch)
-        return hidden[batch.seg_places[:, 1]][named].float(), goals
+        return hidden[batch.seg_places[:, 1]].float(), self._goals(batch)
 
     @torch.no_grad()
-    def _goals(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which targets have a name, bool [m], and the prompts [n,prompt_dim] of those n names."""
-        named = batch.targets.told.any(1)
-        return named, self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place))[named].float()
+    def _goals(self, batch: Batch) -> Tensor:
+        """The prompts [n,prompt_dim] of the targets' names."""
+        return self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place)).float()
 
     def _patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
         """Position codes [p,prompt_dim] of the middles of CLIP's patches; SAM pads below and right, ``clip_fit: pad`` on both sides."""
@@ -156,7 +157,7 @@ class WarmUp(nn.Module):
     mask prompt that names an object (or all objects of a kind), which the mask decoder learns to follow and which the language model's prompts are
     later pulled towards. A patch's words are the language model's own embeddings of the kind and colour it shows, and a code of its place: a projector
     that begins with them speaks to the language model in words it knows, and says where. Where the target is, or that it is nowhere, is read linearly off the language model's state
-    before the answer: to know that, it must look at the picture.
+    behind its name: to know that, it must look at the picture.
     """
 
     def __init__(self, patch_width: int, prompt_width: int, kinds: int, colors: int, fine: int = 2) -> None:
@@ -181,13 +182,14 @@ class WarmUp(nn.Module):
         parts = torch.stack([self.kind_prompt(names.kind), self.color_prompt(names.color), self.place_prompt(codes)], 1)
         return (parts * names.told[..., None]).sum(1)
 
-    def begin_with_words(self, kinds: Tensor, colors: Tensor, seed: int) -> None:
+    def begin_with_words(self, kinds: Tensor, colors: Tensor) -> None:
         """Take a language model's words of the kinds [K,d] and colours [C-1,d]. The word of a place is its position code, turned into the width of
-        words by a fixed matrix, as large as a word."""
+        words by a matrix, as large as a word; always the same one, whatever a recipe's seed: patches that an earlier run taught to say it are
+        understood by a later one."""
         self.kind_word.copy_(kinds)
         self.color_word[1:] = colors
         size = kinds.square().mean().sqrt()
-        turn = torch.randn(self.place_word.shape, generator=torch.Generator().manual_seed(seed))
+        turn = torch.randn(self.place_word.shape, generator=torch.Generator().manual_seed(PLACE_WORDS))
         self.place_word.copy_(turn * size * (2 / len(turn)) ** 0.5)  # a code is of sines and cosines: its mean square is a half
 
     def shown(self, patches: int, batch: Batch, codes: Tensor) -> Tensor:
@@ -212,13 +214,16 @@ class WarmUp(nn.Module):
         return loss if embedding is None else loss + self._loss(self.sam(embedding), batch, padded_below=True)
 
     def places(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Mean cross entropy of the states [q,d] before the answers against how the targets' areas spread over a coarse grid; the last class is
-        "nowhere"."""
+        """Mean cross entropy of the states [m,d] at ``batch.decisions`` against how the targets' areas spread over a coarse grid; the last class
+        is "nowhere"."""
+        target = batch.decisions[:, 3]
         truth = torch.zeros(len(hidden), PLACES * PLACES + 1, device=hidden.device)
         areas = F.adaptive_avg_pool2d(batch.masks[:, None], PLACES).flatten(1)
-        truth[batch.has_target, :-1] = areas / areas.sum(1, keepdim=True).clamp(min=1e-6)
-        truth[~batch.has_target, -1] = 1.0
-        return F.cross_entropy(self.place(hidden).float(), truth)
+        truth[target >= 0, :-1] = (areas / areas.sum(1, keepdim=True).clamp(min=1e-6))[target[target >= 0]]
+        truth[target < 0, -1] = 1.0
+        # states are nearly all alike (see head.py): what differs between them is what tells
+        apart = F.batch_norm(hidden.float(), None, None, training=True) if len(hidden) > 1 else hidden.float()
+        return F.cross_entropy(self.place(apart).float(), truth)
 
     def _loss(self, scores: Tensor, batch: Batch, padded_below: bool) -> Tensor:
         scores = F.pixel_shuffle(scores, self.fine).float()
@@ -239,15 +244,18 @@ class WarmUp(nn.Module):
         return total + (off * known).sum() / known.sum().clamp(min=1)
 
 
-def look_loss(looks: Sequence[Tensor], batch: Batch) -> Tensor:
-    """How little of the attention [k,p] of each head, from the words that name something, lies on the patches that show it: mean of -ln of that share."""
+def look_loss(looks: Sequence[Tensor], batch: Batch, found: Tensor) -> Tensor:
+    """How little of the attention [k,p] of each head lies on the patches that show what is named: mean of -ln of that share. First come the
+    questions' nouns, which name all of a kind, then the decisions ``found`` [m,4], which name their target."""
     picture, kind = batch.nouns[:, 0], batch.nouns[:, 3]
     side = int(looks[0].shape[1] ** 0.5)
-    there = centre_vertically(batch.category, batch.valid)[picture] == kind[:, None, None]
-    shares = F.adaptive_avg_pool2d(there[:, None].float(), side).flatten(1)
+    of_kind = batch.category[picture] == kind[:, None, None]
+    of_target = F.avg_pool2d(batch.masks[found[:, 3]], 2)
+    there = centre_vertically(torch.cat([of_kind.float(), of_target]), batch.valid)
+    shares = F.adaptive_avg_pool2d(there[:, None], side).flatten(1)
     shares = shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
-    found = (torch.stack(list(looks)).float() * shares).sum(-1)[:, shares.any(1)]
-    return -found.clamp(min=1e-6).log().mean() if found.numel() else looks[0].sum() * 0.0
+    seen = (torch.stack(list(looks)).float() * shares).sum(-1)[:, shares.any(1)]
+    return -seen.clamp(min=1e-6).log().mean() if seen.numel() else looks[0].sum() * 0.0
 
 
 def centre_vertically(truth: Tensor, valid: tuple[int, int]) -> Tensor:

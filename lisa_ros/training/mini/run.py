@@ -124,7 +124,7 @@ class Trainer:
         config = self.lisa.config
         self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
         self._take_names(resolve_model(towers))
-        self.warmup.begin_with_words(self._words(BACKGROUND_WORD, *KIND_NAMES[1:]), self._words(*COLORS), self.recipe.seed)
+        self.warmup.begin_with_words(self._words(BACKGROUND_WORD, *KIND_NAMES[1:]), self._words(*COLORS))
         thing = self.warmup.kind_word[1:].mean(0)  # [SEG] begins as a noun that means no thing in particular
         for table in (self.lisa.model.embed_tokens, self.lisa.lm_head):
             table.rows.data[self.tokenizer.own_ids.index(self.tokenizer.seg_id)] = thing * (self.warmup.kind_word.norm(dim=1).mean() / thing.norm())

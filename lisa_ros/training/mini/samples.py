@@ -16,7 +16,8 @@ from torch.utils.data import IterableDataset
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.model.prompt import CONVERSATIONS, user_turn
-from lisa_ros.model.tokenizer import SEG, LisaTokenizer
+from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.training.mini.answers import write_answer
 from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
@@ -29,7 +30,7 @@ class Names:
 
     Attributes:
         kind, color: int64 [n], classes of the warm-up. place: float32 [n,2], x and y of the mask's middle as shares of SAM's square.
-        told: bool [n,3], whether kind, colour and place belong to the name; all False: what no name fits (several things of different kinds).
+        told: bool [n,3], whether kind, colour and place belong to the name.
     """
 
     kind: Any
@@ -44,10 +45,10 @@ class Sample:
 
     Attributes:
         clip: float32 [3,c,c]. sam: uint8 [h,w,3]: the towers' inputs, see preprocessing.
-        prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, its end included, or its first alone.
+        prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, to its end or as far as it is decided.
         nouns: (question, token of its prompt, kind) of each word that names a kind of thing in view.
-        masks: float32 [n,l,l], soft target masks of the questions that have a target, on the mask decoder's grid. targets: their names.
-        has_target: bool [q].
+        decisions: (question, token of prompt and answer, number of the target or -1) of each last token of an answer's name, see ``Answer``.
+        masks: float32 [n,l,l], soft masks of the targets, in the order of their [SEG], on the mask decoder's grid. targets: their names.
         named_masks [m,l,l], named: masks asked for by name: all that is told fits, wherever it stands unless the place is told.
         valid: (rows, columns) of the decoder's grid that lie inside the picture.
         category, color: int64 [l/2,l/2] classes for the dense warm-up, -1 outside the picture.
@@ -59,9 +60,9 @@ class Sample:
     prompts: list[list[int]]
     answers: list[list[int]]
     nouns: list[tuple[int, int, int]]
+    decisions: list[tuple[int, int, int]]
     masks: np.ndarray
     targets: Names
-    has_target: np.ndarray
     named_masks: np.ndarray
     named: Names
     valid: tuple[int, int]
@@ -138,8 +139,8 @@ def make_sample(
 ) -> Sample:
     """A sample of ``count`` questions and ``names`` named objects from one exported frame.
 
-    The answers of the first ``written`` questions (None: of all) are learned to their end, of the others the first token alone: whether the
-    target is there. What a mask comes from stands before it, and the rest would be a third of the text.
+    The answers of the first ``written`` questions (None: of all) are learned to their end, the others as far as they are decided. What masks come
+    from stands before that, and the rest would be a quarter of the text.
     """
     picture = jitter(frame.color, rng) if augment else frame.color
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
@@ -148,43 +149,42 @@ def make_sample(
     asked = frame.ask(rng) if augment else frame.questions
     chosen = [asked[i] for i in rng.permutation(len(asked))[:count]]
     conversation = CONVERSATIONS[config.conversation]
-    prompts, answers = [], []
+    by_id = {view.id: view for view in frame.objects}
+    prompts, answers, decisions, targets = [], [], [], []
     for number, question in enumerate(chosen):
-        turn = user_turn(question.text, config.query_template)
-        answer = f"{SEG}. {question.answer}" if question.targets else question.answer
+        turn, wanted = user_turn(question.text, config.query_template), [by_id[target] for target in question.targets]
         prompt = tokenizer.encode_prompt(conversation.render([(turn, None)]))
+        answer = write_answer(question, wanted, turn, conversation, tokenizer, rng)
         prompts.append(prompt)
-        ids = tokenizer.encode_prompt(conversation.render([(turn, answer)]))[len(prompt) :]
-        answers.append(ids if written is None or number < written else ids[:1])
+        answers.append(answer.ids if written is None or number < written else answer.ids[: answer.decided])
+        decisions += [(number, len(prompt) + token, len(targets) + one if one >= 0 else -1) for token, one in answer.decisions]
+        targets += wanted
 
     def masks_of(groups: Sequence[Sequence[int]]) -> np.ndarray:
         masks = [shrink(np.isin(frame.instance, ids), valid, grid) for ids in groups]
         return np.array(masks, np.float32).reshape(-1, grid, grid)
 
-    def names_of(groups: Sequence[Sequence[View]], told: Sequence[tuple[bool, bool, bool]], masks: np.ndarray) -> Names:
-        kinds = np.array([KIND_NAMES.index(group[0].kind) for group in groups], np.int64)
-        colors = np.array([1 + COLORS.index(group[0].color) for group in groups], np.int64)
+    def names_of(things: Sequence[View], told: Sequence[tuple[bool, bool, bool]], masks: np.ndarray) -> Names:
+        kinds = np.array([KIND_NAMES.index(view.kind) for view in things], np.int64)
+        colors = np.array([1 + COLORS.index(view.color) for view in things], np.int64)
         return Names(kinds, colors, middles(masks), np.array(told, bool).reshape(-1, 3))
 
-    by_id = {view.id: view for view in frame.objects}
-    targets = [[by_id[number] for number in question.targets] for question in chosen if question.targets]
-    masks = masks_of([[view.id for view in group] for group in targets])
+    masks = masks_of([[view.id] for view in targets])
     clear = [view for view in frame.objects if view.pixels >= MIN_SHARE * frame.instance.size]
     picked = [clear[i] for i in rng.permutation(len(clear))[:names]]
     told = [TELLINGS[rng.choice(len(TELLINGS), p=[share for _, share in TELLINGS])][0] for _ in picked]
-    named = [group_of(view, frame.objects, what) for view, what in zip(picked, told)]
-    named_masks = masks_of([[view.id for view in group] for group in named])
+    named_masks = masks_of([[one.id for one in group_of(view, frame.objects, what)] for view, what in zip(picked, told)])
     return Sample(
         clip=inputs.clip,
         sam=inputs.sam,
         prompts=prompts,
         answers=answers,
         nouns=nouns_of(prompts, sorted({view.kind for view in frame.objects}), tokenizer),
+        decisions=decisions,
         masks=masks,
-        targets=names_of(targets, [telling(group, frame.objects) for group in targets], masks),
-        has_target=np.array([bool(question.targets) for question in chosen], bool),
+        targets=names_of(targets, [(True, True, True)] * len(targets), masks),
         named_masks=named_masks,
-        named=names_of(named, told, named_masks),
+        named=names_of(picked, told, named_masks),
         valid=valid,
         category=classes(frame.category, valid, grid),
         color=classes(values_of(frame, lambda view: 1 + COLORS.index(view.color), 0, np.int64), valid, grid),
@@ -216,14 +216,6 @@ def group_of(view: View, objects: Sequence[View], told: tuple[bool, bool, bool])
     kind, color, place = told
     others = [o for o in objects if o.id != view.id and (o.kind == view.kind or not kind) and (o.color == view.color or not color)]
     return [view] if place else [view, *others]
-
-
-def telling(targets: Sequence[View], objects: Sequence[View]) -> tuple[bool, bool, bool]:
-    """What names a question's targets: all there is of one thing, the kind of all there are of a kind, otherwise nothing."""
-    if len(targets) == 1:
-        return True, True, True
-    ids = {view.id for view in targets}
-    return ids == {view.id for view in group_of(targets[0], objects, (True, False, False))}, False, False
 
 
 def values_of(frame: ExportedFrame, value: Callable[[View], float], background: float, dtype: type) -> np.ndarray:

@@ -180,11 +180,11 @@ def golden_embedding(quantization: str, dtype: str) -> np.ndarray:
 def mini_answers(quantization: str, dtype: str) -> list:
     from scannet_tools.synthetic import make_frame
 
-    engine = load("lisa-mini", quantization, dtype)
-    engine.min_target_probability = 0.0  # a refused question has no mask to compare
-    frame = make_frame(seed=0)
-    questions = list(dict.fromkeys(question.text for question in frame.questions if question.targets))[:4]
-    return engine.ask(engine.encode(frame.color), questions, keep_logits=True)
+    engine, frame = load("lisa-mini", quantization, dtype), make_frame(seed=0)
+    encoded, objects = engine.encode(frame.color), {item.id: item for item in frame.objects}
+    asked = [(question.text, objects[question.targets[0]]) for question in frame.questions if len(question.targets) == 1][:4]
+    # the name is given: what would be named otherwise is another mask, and says nothing about weights
+    return [engine.ask(encoded, [text], answer=f"{item.kind} in {item.color}[SEG].", keep_logits=True)[0] for text, item in asked]
 
 
 def load(model, quantization: str, dtype: str, tower=None) -> Engine:
@@ -208,9 +208,9 @@ def test_only_the_language_models_layers_are_quantized(name):
     assert not small.training and not any(value.requires_grad for value in small.parameters())
 
 
-# Measured over all golden cases and 17 questions: the golden checkpoint's embeddings (random weights, 64 wide) 8bit
-# 0.018, 4bit 0.35; lisa-mini's 8bit 0.023 and 4bit 0.33, its masks' overlap at least 0.94 and 0.36: weights that have learned little turn on
-# little. bfloat16 by itself: 0.020, 0.976; float16: 0.002, 0.998. Probabilities: 4bit 0.111, others 0.014.
+# Measured over all golden cases and the questions of mini_answers: the golden checkpoint's embeddings (random weights, 64 wide) 8bit
+# 0.018, 4bit 0.35; lisa-mini's 8bit 0.021 and 4bit 0.27, its masks' overlap at least 0.973 and 0.70. bfloat16 by itself: 0.020, 0.954;
+# float16: 0.002, 0.995. Probabilities: 4bit 0.086, others 0.007.
 @needs_library
 @pytest.mark.parametrize(("name", "most"), [("8bit", 0.04), ("4bit", 0.5)])
 def test_golden_embeddings_are_near(name, most):
@@ -221,10 +221,10 @@ def test_golden_embeddings_are_near(name, most):
 @pytest.mark.parametrize(
     ("name", "dtype", "most", "least_overlap"),
     [
-        ("8bit", "float32", 0.04, 0.88),
-        ("8bit", "float16", 0.04, 0.88),
-        ("4bit", "float32", 0.4, 0.25),
-        ("4bit", "bfloat16", 0.4, 0.25),
+        ("8bit", "float32", 0.04, 0.93),
+        ("8bit", "float16", 0.04, 0.93),
+        ("4bit", "float32", 0.4, 0.5),
+        ("4bit", "bfloat16", 0.4, 0.5),
     ],
 )
 def test_masks_of_quantized_weights_are_near(name, dtype, most, least_overlap):
@@ -251,11 +251,10 @@ def assert_near(answers: list, exact: list, most: float, least_overlap: float) -
 def test_chat_mode_speaks_with_quantized_weights(name):
     from scannet_tools.synthetic import make_frame
 
-    engine = load("lisa-mini", name, "float32")
-    frame = make_frame(seed=0)
-    question = next(question for question in frame.questions if question.targets)
-    answer = engine.ask(engine.encode(frame.color), [question.text], mode="chat")[0]
-    assert answer.answer and len(answer.masks) == 1
+    engine, frame = load("lisa-mini", name, "float32"), make_frame(seed=0)
+    questions = [question.text for question in frame.questions if question.kind == "explicit"]
+    answers = engine.ask(engine.encode(frame.color), questions, mode="chat")
+    assert all(answer.answer for answer in answers) and any(len(answer.masks) == 1 for answer in answers)
 
 
 # --- the library

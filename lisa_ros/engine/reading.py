@@ -66,7 +66,6 @@ class Reader:
         self._prefix = Stage("reading the prefix", self._read_prefix, static, self.device)
         self._read = Stage("reading a question", self._read_tokens, static, self.device)
         self._step = Stage("writing a token", self._read_tokens, static, self.device)
-        self._scores = Stage("scoring tokens", lisa.lm_head, static, self.device)
         self._choice = Stage("choosing a token", self._likeliest, static, self.device)
         self._caches: OrderedDict[tuple[int, int], KeyValueCache] = OrderedDict()
 
@@ -98,7 +97,7 @@ class Reader:
 
     def scores(self, states: Tensor) -> Tensor:
         """Scores [n,vocabulary] of what follows states [n,d]."""
-        return self._scores(states)
+        return self._lisa.lm_head(states)
 
     def choose(self, states: Tensor, min_target_probability: Tensor) -> Tensor:
         """The likeliest tokens [B] after states [B,d]; [SEG] only where its probability reaches the minimum (no

@@ -158,6 +158,7 @@ def test_answers_that_are_not_written_end_where_they_are_decided(lisa, tokenizer
     assert short.prompts == whole.prompts
     said = [tokenizer.decode(answer, skip_special=True) for answer in short.answers[1:]]
     assert short.answers[0] == whole.answers[0] and {text.rstrip(".") for text in said} <= {"mug in red [SEG]", "book in blue [SEG]", "lamp"}
+    assert all(cut == whole.answers[number][: len(cut)] for number, cut in enumerate(short.answers))
     read, cut = (batch_of([sample], lisa, tokenizer) for sample in (whole, short))
     assert len(cut.text) < len(read.text) and len(cut.seg_places) == len(read.seg_places) == 2
 

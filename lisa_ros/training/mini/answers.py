@@ -25,10 +25,11 @@ class Answer:
     """An answer as token ids.
 
     Attributes:
-        ids: to the end. decided: how many of them until it is said what is meant and whether it is there.
+        prompt: what it follows. ids: to the end. decided: how many of them until it is said what is meant and whether it is there.
         decisions: (token, number of the target, -1 for what is absent): last tokens of names. What follows says whether the thing is there.
     """
 
+    prompt: list[int]
     ids: list[int]
     decided: int
     decisions: list[tuple[int, int]]
@@ -57,16 +58,16 @@ def write_answer(
         said, text = len(text), f"{text}. {question.answer}"
     whole = conversation.render([(turn, text)])
     ids, begin = tokenizer.encode_prompt(whole), whole.rindex(text)
-    asked = len(tokenizer.encode_prompt(conversation.render([(turn, None)])))
+    prompt = tokenizer.encode_prompt(conversation.render([(turn, None)]))
 
     def tokens(end: int) -> int:
         """How many tokens of the answer its first ``end`` letters are."""
         part = tokenizer.encode_prompt(whole[: begin + end])
         if part != ids[: len(part)]:
             raise ValueError(f'the tokenizer cuts "{text[:end]}" otherwise when "{text[end:]}" follows')
-        return len(part) - asked
+        return len(part) - len(prompt)
 
-    return Answer(ids[asked:], tokens(said) + 1, [(tokens(end) - 1, target) for end, target in ends])
+    return Answer(prompt, ids[len(prompt) :], tokens(said) + 1, [(tokens(end) - 1, target) for end, target in ends])
 
 
 def _reason(question: Question, targets: Sequence[View]) -> str:

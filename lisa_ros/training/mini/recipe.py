@@ -27,7 +27,7 @@ class Stage:
             them (None: all) the answers are learned to their end.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "words": CLIP tower and projector, towards the words of
-            what patches show. "language": language model and projector, whose mask prompts are pulled towards those names; no masks. "whole": those
+            what patches show. "language": language model and head, whose mask prompts are pulled towards those names; no masks. "whole": those
             and the mask decoder, with the paper's losses.
         told: share of a batch's pictures whose patches are the words of what they show instead of what CLIP's tower sees ("language", "whole").
         fit_head: begin with the head that a regression finds for the language model as it is then (``lisa_ros.training.mini.head``).

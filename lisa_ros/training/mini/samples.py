@@ -153,11 +153,10 @@ def make_sample(
     prompts, answers, decisions, targets = [], [], [], []
     for number, question in enumerate(chosen):
         turn, wanted = user_turn(question.text, config.query_template), [by_id[target] for target in question.targets]
-        prompt = tokenizer.encode_prompt(conversation.render([(turn, None)]))
         answer = write_answer(question, wanted, turn, conversation, tokenizer, rng)
-        prompts.append(prompt)
+        prompts.append(answer.prompt)
         answers.append(answer.ids if written is None or number < written else answer.ids[: answer.decided])
-        decisions += [(number, len(prompt) + token, len(targets) + one if one >= 0 else -1) for token, one in answer.decisions]
+        decisions += [(number, len(answer.prompt) + token, len(targets) + one if one >= 0 else -1) for token, one in answer.decisions]
         targets += wanted
 
     def masks_of(groups: Sequence[Sequence[int]]) -> np.ndarray:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .questions import Asker, Question, View, kinds_of, views
+from .questions import AIM, Asker, Question, View, kinds_of, views
 
 if TYPE_CHECKING:
     from .scene import SyntheticFrame
@@ -42,9 +42,9 @@ class ExportedFrame:
     questions: list[Question]
     scene: str
 
-    def ask(self, rng: np.random.Generator) -> list[Question]:
-        """New questions, in wordings of training."""
-        return Asker(self.objects, self.instance.shape, kinds_of(self.scene), rng, False).ask()
+    def ask(self, rng: np.random.Generator, most: Mapping[str, int] = AIM) -> list[Question]:
+        """New questions, in wordings of training; at most so many of each kind as ``most`` says."""
+        return Asker(self.objects, self.instance.shape, kinds_of(self.scene), rng, False).ask(most)
 
     def mirrored(self) -> ExportedFrame:
         """Seen in a mirror: left and right change places. Without the questions, whose words would be wrong."""

@@ -1,7 +1,7 @@
 """Questions about a frame and their answers: explicit, relational, comparisons, by use, several targets, and about what is not there."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from .wordings import UNSEEN, USUAL, Wording
 MIN_SHARE = 0.003  # of the picture: smaller targets are not asked for
 SEEN = 12  # pixels from which an object counts as in view (at 320x240), so that nothing half seen is called absent
 AIM = {"explicit": 3, "relational": 2, "comparison": 1, "several": 1, "use": 2, "absent": 3}
-"""At most so many questions of each kind about a frame; in this order."""
+"""At most so many questions of each kind about a frame of a split; in this order."""
 SUPPORTS = ("table", "tray", "rug", "book", "box", "bench", "cabinet", "bed", "sofa", "armchair", "piano", "washing machine")
 WIDE = ("table", "rug", "bench", "cabinet", "bed", "sofa", "armchair", "piano", "bookshelf", "refrigerator", "washing machine")
 
@@ -91,9 +91,10 @@ class Asker:
         shown = {name for kind in self.kinds_seen for name in BY_NAME[kind].shows}
         self.scene_kinds = [name for name in scene_kinds if name not in self.kinds_seen | shown]
 
-    def ask(self) -> list[Question]:
+    def ask(self, most: Mapping[str, int] = AIM) -> list[Question]:
+        """Questions of every kind, at most so many of each as ``most`` says."""
         questions: list[Question] = []
-        for kind, count in AIM.items():
+        for kind, count in most.items():
             made = getattr(self, "_" + kind)()
             order = self.rng.permutation(len(made))
             questions += [made[i] for i in order[:count]]

@@ -166,13 +166,14 @@ def test_a_later_run_goes_on_with_what_was_shipped(data, tmp_path):
     assert train(data, tmp_path / "run", LANGUAGE | {"start": start}) == 0
     shipped = ship(tmp_path / "run" / "last", tmp_path / "shipped", "tiny")
     (tmp_path / "on").mkdir()
-    recipe = read_recipe_of(LANGUAGE | {"start": {**start, "shipped": str(shipped)}}, tmp_path)
+    more = {"lora": LANGUAGE["lora"] | {"targets": ["q_proj", "v_proj", "up_proj"]}}
+    recipe = read_recipe_of(LANGUAGE | more | {"start": {**start, "shipped": str(shipped)}}, tmp_path)
     trainer = run.Trainer(recipe, data, tmp_path / "on", save_every=100)
     learned = load_file(tmp_path / "run" / "last" / "trained.safetensors")
     for name in ("model.text_hidden_fcs.0.0.weight", "model.embed_tokens.rows"):
         torch.testing.assert_close(trainer.lisa.state_dict()[name], learned[name], atol=1e-3, rtol=1e-3)
-    pair = next(name for name in trainer.lisa.state_dict() if ".lora_B." in name)
-    assert trainer.lisa.state_dict()[pair].any()
+    ups = {name: value for name, value in trainer.lisa.state_dict().items() if ".lora_B." in name}
+    assert {name for name, value in ups.items() if value.any()} == {name for name in ups if ".up_proj." not in name} < set(ups)
     recipe = read_recipe_of(LANGUAGE | {"start": {**start, "shipped": str(tmp_path / "towers" / "last")}}, tmp_path)
     with pytest.raises(RecipeError, match="start.shipped .*: not what a run of these sizes shipped"):
         run.Trainer(recipe, data, tmp_path / "other", save_every=100)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lisa_ros.model.lisa import Lisa
-from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, answer_loss, bce_loss, dice_loss
+from lisa_ros.model.losses import BCE_WEIGHT, CE_WEIGHT, DICE_WEIGHT, bce_loss, dice_loss
 from lisa_ros.training.mini.batch import Batch
 from lisa_ros.training.mini.reader import Reader
 from lisa_ros.training.mini.recipe import Stage
@@ -87,7 +87,8 @@ class Objective(nn.Module):
         asking = torch.cat([batch.nouns[:, :3], found[:, :3]]) if stage.look_weight else None
         hidden, looks = self.reader(pictures, text, batch.slots, asking)
         answered = batch.labels >= 0
-        losses["ce"] = answer_loss(lisa.lm_head(hidden[answered]), batch.labels[answered])
+        each = F.cross_entropy(lisa.lm_head(hidden[answered]).float(), batch.labels[answered], reduction="none")
+        losses["ce"] = each.mean()
         place = batch.places(decisions)
         if stage.place_weight:
             losses["place"] = self.warmup.places(hidden[place], batch)
@@ -95,7 +96,7 @@ class Objective(nn.Module):
             begin = batch.before.shape[1]
             losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], batch, found)
         if stage.presence_weight:
-            losses["presence"] = answer_loss(lisa.lm_head(hidden[place]), batch.labels[place])
+            losses["presence"] = each[(answered.cumsum(0) - 1)[place]].mean()
         return hidden
 
     def _follow(self, losses: dict[str, Tensor], batch: Batch, embedding: Tensor | None, hidden: Tensor, stage: Stage) -> None:

@@ -130,11 +130,13 @@ class Trainer:
             table.rows.data[self.tokenizer.own_ids.index(self.tokenizer.seg_id)] = thing * (self.warmup.kind_word.norm(dim=1).mean() / thing.norm())
 
     def _take_shipped(self, folder: Path) -> None:
-        """Go on with what ``lisa_ros.training.mini.ship`` wrote of an earlier run."""
+        """Go on with what ``lisa_ros.training.mini.ship`` wrote of an earlier run. Layers that only this recipe adapts begin as they were."""
         try:
             stored = {**load_file(folder / "model.safetensors"), **load_file(folder / ADAPTER)}
             for name, parameter in trained_parameters(self.lisa).items():
-                parameter.data.copy_(stored[peft_name(name) if peft_name(name) in stored else stored_name(name)])
+                kept = peft_name(name) if ".lora_" in name else stored_name(name)
+                if kept in stored or ".lora_" not in name:
+                    parameter.data.copy_(stored[kept])
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
 

@@ -21,7 +21,7 @@ from lisa_ros.training.mini.answers import write_answer
 from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
-from scannet_tools.synthetic.questions import MIN_SHARE, View
+from scannet_tools.synthetic.questions import AIM, MIN_SHARE, View
 
 
 @dataclass
@@ -146,7 +146,7 @@ def make_sample(
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
     grid = 4 * config.sam.grid
     valid = sam_resize_shape(*frame.color.shape[:2], grid)
-    asked = frame.ask(rng) if augment else frame.questions
+    asked = frame.ask(rng, TAUGHT) if augment else frame.questions
     chosen = [asked[i] for i in rng.permutation(len(asked))[:count]]
     conversation = CONVERSATIONS[config.conversation]
     by_id = {view.id: view for view in frame.objects}
@@ -201,6 +201,9 @@ def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: 
             found += [(number, end - 1, KIND_NAMES.index(kind)) for end in ends]
     return found
 
+
+TAUGHT = {**AIM, "relational": 4, "comparison": 3, "several": 2}
+"""At most so many questions of each kind about a picture of training: more than in the splits of those that take longest to learn."""
 
 MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))
 TELLINGS = (

@@ -56,13 +56,13 @@ def write_adapter(
     Args:
         about: holds "base", too: ``fingerprint(lisa)`` of before the model was cut over processes.
     """
-    lora = {peft_name(name): tensor for name, tensor in tensors.items() if _is_lora(name)}
+    lora = {peft_name(name): tensor for name, tensor in tensors.items() if is_lora(name)}
     if lora:
         save_file(lora, building / ADAPTER, metadata={"format": "pt"})
         config = lisa.peft_config[LANGUAGE_ADAPTER].to_dict()
         config = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
         _write_json(building / ADAPTER_CONFIG, config)
-    others = {name: tensor for name, tensor in tensors.items() if not _is_lora(name)}
+    others = {name: tensor for name, tensor in tensors.items() if not is_lora(name)}
     save_file(others, building / TRAINED, metadata={"format": "pt"})
     _write_json(building / ABOUT, about)
     added = read_config_json(tokenizer_directory / "added_tokens.json")
@@ -135,7 +135,7 @@ def load_trained(lisa: Lisa, directory: Path) -> None:
     trained = trained_parameters(lisa)
     missing = set(trained)
     for file in (directory / TRAINED, directory / ADAPTER):
-        if file == directory / ADAPTER and not any(map(_is_lora, trained)):
+        if file == directory / ADAPTER and not any(map(is_lora, trained)):
             continue
         _require(file)
         for stored, tensor in read_tensors(file):
@@ -179,7 +179,8 @@ def _require(file: Path) -> None:
         raise CheckpointError(f"{file} is missing: copy the whole folder again")
 
 
-def _is_lora(name: str) -> bool:
+def is_lora(name: str) -> bool:
+    """Whether a parameter of a model belongs to the language model's adapter."""
     return f".{LANGUAGE_ADAPTER}.weight" in name and ".lora_" in name
 
 

@@ -29,7 +29,7 @@ from lisa_ros.model.checkpoint import replaced_directory, save_checkpoint
 from lisa_ros.model.inventory import stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.training.adapter import ADAPTER, peft_name, save_adapter
+from lisa_ros.training.adapter import ADAPTER, is_lora, peft_name, save_adapter
 from lisa_ros.training.mini.batch import Batch, collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp
@@ -134,9 +134,10 @@ class Trainer:
         try:
             stored = {**load_file(folder / "model.safetensors"), **load_file(folder / ADAPTER)}
             for name, parameter in trained_parameters(self.lisa).items():
-                kept = peft_name(name) if ".lora_" in name else stored_name(name)
-                if kept in stored or ".lora_" not in name:
-                    parameter.data.copy_(stored[kept])
+                if not is_lora(name):
+                    parameter.data.copy_(stored[stored_name(name)])
+                elif peft_name(name) in stored:
+                    parameter.data.copy_(stored[peft_name(name)])
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
 

@@ -13,7 +13,7 @@ from lisa_ros.model.losses import IGNORE
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
-from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss
+from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss, rarity, shares_of
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample
 from lisa_ros.training.mini.vocabulary import write_tokenizer
@@ -294,6 +294,35 @@ def test_words_are_asked_of_the_projector_alone_where_clip_sees_them(lisa, token
         other = WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1)
         other.begin_with_words(warmup.kind_word.clone(), torch.zeros(len(COLORS), 32))
     assert torch.equal(other.place_word, warmup.place_word)  # later runs understand what earlier ones say
+
+
+def test_a_patch_counts_by_how_rare_what_it_shows_is(lisa, tokenizer):
+    """Were all patches to count the same, a tower would call whatever stands on a table a table."""
+    weights = rarity(torch.tensor([9.0, 0.0, 1.0]))
+    assert weights[0] / weights[2] == pytest.approx(1 / 3) and weights[1] == 0
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
+    warmup, batch = objective.warmup, batch_of([sample_of(frame(2).questions, lisa, tokenizer)], lisa, tokenizer)
+    warmup.kind_word.normal_()
+    codes = objective._patch_codes(torch.zeros(1, 16, 32), batch.valid)
+    right = warmup.shown(16, batch, codes)
+    kinds = shares_of(batch.category, len(KIND_NAMES), batch.valid, 4)[0]
+    wall, mug = kinds[:, 0].argmax(), kinds[:, KIND_NAMES.index("mug")].argmax()
+    assert kinds[wall, 0] > 0.7 and kinds[mug, 0] <= 0.5
+    off = []
+    for patch in (wall, mug):
+        wrong = right.clone()
+        wrong[0, patch] += 1
+        off.append(warmup.words(wrong, batch, codes).item())
+    assert off[1] > 1.2 * off[0] > 0
+
+
+def test_what_asks_nothing_has_pictures_and_no_text(lisa, tokenizer):
+    sample = make_sample(frame(2), lisa.config, tokenizer, 0, np.random.default_rng(0))
+    batch = collate([sample, sample], tokenizer.seg_id)
+    assert len(batch.text) == batch.before.shape[1] == batch.slots.shape[1] == 0 and len(batch.clip) == 2
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
+    objective.warmup.kind_word.normal_()
+    assert objective(batch, replace(PLAIN, part="words"))["loss"] > 0
 
 
 def test_a_patchs_place_is_where_sam_has_it(lisa):

@@ -106,12 +106,20 @@ def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypa
     assert [row["stage"] for row in rows] == ["vision", "language", "whole"]
 
 
+def test_clips_tower_learns_compiled_where_the_recipe_says_so(data, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, *args, **kwargs: compiled.append(type(module).__name__))
+    short = RECIPE | {"stages": [RECIPE["stages"][0] | {"images": 2}]}
+    assert train(data, tmp_path / "plain", short) == 0 and not compiled
+    assert train(data, tmp_path / "compiled", short | {"compile": True}) == 0 and compiled == ["ClipVision"]
+
+
 LANGUAGE = {
     "name": "tiny",
     "seed": 3,
     "lora": {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
     "stages": [
-        {"name": "words", "part": "words", "images": 4, "batch": 2, "lr": 1.0e-3, "questions": 1},
+        {"name": "words", "part": "words", "images": 4, "batch": 2, "lr": 1.0e-3, "questions": 0},
         {
             "name": "whole",
             "part": "whole",

@@ -69,12 +69,13 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
     """Samples of equally shaped pictures to one batch. Raises ValueError when the pictures' shapes differ."""
     if len({sample.valid for sample in samples}) > 1:
         raise ValueError("pictures of one batch must share their aspect ratio")
-    place = samples[0].prompts[0].index(IMAGE_ID)
-    begin = samples[0].prompts[0][: place + 2]  # <im_end> closes it
+    first = samples[0].prompts[0] if samples[0].prompts else [IMAGE_ID]  # nothing is asked where nothing is read
+    place = first.index(IMAGE_ID)
+    begin = first[: place + 2]  # <im_end> closes it
     text: list[int] = []
     labels: list[int] = []
     nouns, decisions, seg_places, targets = [], [], [], 0
-    widest = max(len(p) - len(begin) + len(a) - 1 for sample in samples for p, a in zip(sample.prompts, sample.answers))
+    widest = max((len(p) - len(begin) + len(a) - 1 for sample in samples for p, a in zip(sample.prompts, sample.answers)), default=0)
     slots = np.full((len(samples), max(len(sample.prompts) for sample in samples), widest), -1, np.int64)
     for row, sample in enumerate(samples):
         for number, (prompt, answer) in enumerate(zip(sample.prompts, sample.answers)):

@@ -171,9 +171,6 @@ class WarmUp(nn.Module):
         self.color_prompt = nn.Embedding(colors, prompt_width)
         self.place_prompt = nn.Linear(prompt_width, prompt_width)
         self.place = nn.Linear(patch_width, PLACES * PLACES + 1)
-        weight = torch.ones(kinds + colors)
-        weight[[0, kinds]] = 0.2  # most cells are background
-        self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("kind_word", torch.zeros(kinds, patch_width), persistent=False)
         self.register_buffer("color_word", torch.zeros(colors, patch_width), persistent=False)
         self.register_buffer("place_word", torch.zeros(prompt_width, patch_width), persistent=False)
@@ -196,19 +193,21 @@ class WarmUp(nn.Module):
     def shown(self, patches: int, batch: Batch, codes: Tensor) -> Tensor:
         """The words [B,patches,patch_width] of what each patch shows and, by the position codes [patches,prompt_width], where."""
         side = int(patches**0.5)
-        shown = codes @ self.place_word
-        for classes, words in ((batch.category, self.kind_word), (batch.color, self.color_word)):
-            classes = centre_vertically(classes, batch.valid)
-            shares = F.one_hot(classes.clamp(min=0), len(words)).float() * (classes >= 0)[..., None]
-            shown = shown + F.adaptive_avg_pool2d(shares.permute(0, 3, 1, 2), side).flatten(2).transpose(1, 2) @ words
-        return shown
+        kinds, colors = (shares_of(classes, count, batch.valid, side) for classes, count in zip((batch.category, batch.color), self.sizes))
+        return codes @ self.place_word + kinds @ self.kind_word + colors @ self.color_word
 
     def words(self, patches: Tensor, batch: Batch, codes: Tensor) -> Tensor:
-        """Mean squared distance of patches [B,p,d] from their words, in units of a word's own mean square."""
-        return F.mse_loss(patches.float(), self.shown(patches.shape[1], batch, codes)) / self.kind_word.square().mean()
+        """Mean squared distance of patches [B,p,d] from their words, in units of a word's own mean square. Patches count by the rarity of what they
+        show: tables and walls fill most of them, and a patch that shows a mug would else be called a table, too."""
+        kinds = shares_of(batch.category, self.sizes[0], batch.valid, int(patches.shape[1] ** 0.5))
+        rare = rarity(kinds.sum((0, 1)))
+        weight = kinds @ rare + (1 - kinds.sum(-1)) * rare[0]  # around the picture is nothing, as before a wall
+        off = (patches.float() - self.shown(patches.shape[1], batch, codes)).square().mean(-1)
+        return (off * weight).sum() / weight.sum() / self.kind_word.square().mean()
 
     def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:
-        """Mean cross entropy over cells inside the picture, summed over kind, colour and both towers (CLIP's alone without ``embedding``)."""
+        """Mean cross entropy over cells inside the picture, by the rarity of what they show, summed over kind, colour and both towers (CLIP's alone
+        without ``embedding``)."""
         side = int(patches.shape[1] ** 0.5)
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
         loss = self._loss(self.patches(grid), batch, padded_below=False)
@@ -231,13 +230,11 @@ class WarmUp(nn.Module):
         kinds, colors = self.sizes
         size = scores.shape[-2:]
         total = scores.new_zeros(())
-        for part, weight, truth in (
-            (scores[:, :kinds], self.weight[:kinds], batch.category),
-            (scores[:, kinds : kinds + colors], self.weight[kinds:], batch.color),
-        ):
+        for part, truth in ((scores[:, :kinds], batch.category), (scores[:, kinds : kinds + colors], batch.color)):
             truth = truth if padded_below else centre_vertically(truth, batch.valid)
             truth = F.interpolate(truth[:, None].float(), size, mode="nearest-exact")[:, 0].long()
-            total = total + F.cross_entropy(part, truth, weight=weight, ignore_index=-1)
+            amounts = torch.bincount(truth[truth >= 0], minlength=part.shape[1])
+            total = total + F.cross_entropy(part, truth, weight=rarity(amounts), ignore_index=-1)
         truth = batch.measures if padded_below else centre_vertically(batch.measures, batch.valid)
         truth = F.interpolate(truth, size, mode="nearest-exact")
         known = truth.isfinite()
@@ -257,6 +254,20 @@ def look_loss(looks: Sequence[Tensor], batch: Batch, found: Tensor) -> Tensor:
     shares = shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
     seen = (torch.stack(list(looks)).float() * shares).sum(-1)[:, shares.any(1)]
     return -seen.clamp(min=1e-6).log().mean() if seen.numel() else looks[0].sum() * 0.0
+
+
+def rarity(amounts: Tensor) -> Tensor:
+    """Weights of classes by how much of a batch [k] shows them: the root of the share that each would have, were all equal, to what it has; 0 for what
+    does not occur. Between counting cells, where walls are all that counts, and counting classes, where three cells of a hammer would."""
+    amounts = amounts.float()
+    return torch.where(amounts > 0, (amounts.sum() / amounts.clamp(min=1e-6) / len(amounts)).sqrt(), 0.0)
+
+
+def shares_of(classes: Tensor, count: int, valid: tuple[int, int], side: int) -> Tensor:
+    """Shares [B,side*side,count] of the classes [B,h,h] in CLIP's patches; all zero outside the picture."""
+    classes = centre_vertically(classes, valid)
+    shares = F.one_hot(classes.clamp(min=0), count).float() * (classes >= 0)[..., None]
+    return F.adaptive_avg_pool2d(shares.permute(0, 3, 1, 2), side).flatten(2).transpose(1, 2)
 
 
 def centre_vertically(truth: Tensor, valid: tuple[int, int]) -> Tensor:

@@ -72,6 +72,8 @@ class Trainer:
             self._begin_with_nothing()
             if "towers" in start:
                 self._go_on_with(resolve_model(start["towers"]))
+        if recipe.compile:
+            self.lisa.vision_tower.compile()
         self.config = self.lisa.config
         self.objective = Objective(self.lisa, self.warmup, self.dtype, recipe.looking)
         self.frozen = {name for name, p in self.objective.named_parameters() if not p.requires_grad} if self.speaks else set()
@@ -177,7 +179,7 @@ class Trainer:
     def _batches(self, stage: Stage, share: int, rank: int, world: int, done: int = 0) -> Iterator[Batch]:
         """A process' batches of ``share`` pictures, ``done`` of them left out."""
         samples = SyntheticSamples(
-            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names,
+            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names, crop=stage.crop,
             seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share,
         )  # fmt: skip
         together = partial(collate, seg_id=self.tokenizer.seg_id)

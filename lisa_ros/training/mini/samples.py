@@ -75,7 +75,7 @@ class SyntheticSamples(IterableDataset):
     """Endless, seeded stream over the shards of a directory; every pass is shuffled anew.
 
     Args:
-        questions, names: questions and named objects drawn per picture. written: see ``make_sample``.
+        questions, names: questions and named objects drawn per picture. written: see ``make_sample``. crop: see ``Stage``.
         rank, world: this process' share of the shards.
     """
 
@@ -88,13 +88,14 @@ class SyntheticSamples(IterableDataset):
         questions: int,
         written: int | None = None,
         names: int = 0,
+        crop: float = 0.65,
         seed: int,
         rank: int = 0,
         world: int = 1,
         skip: int = 0,
     ) -> None:
         self.directory, self.config, self.tokenizer = Path(directory), config, tokenizer
-        self.questions, self.written, self.names, self.seed, self.rank, self.world = questions, written, names, seed, rank, world
+        self.questions, self.written, self.names, self.crop, self.seed, self.rank, self.world = questions, written, names, crop, seed, rank, world
         self.skip = skip  # samples of this stream already trained on: an equal stream goes on behind them
 
     def shards(self) -> list[Path]:
@@ -122,7 +123,7 @@ class SyntheticSamples(IterableDataset):
                     if number > self.skip:
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
-                        frame = frame.cropped(rng.uniform(0.65, 1), *rng.random(2)) if rng.random() < 0.5 else frame
+                        frame = frame.cropped(rng.uniform(self.crop, 1), *rng.random(2)) if rng.random() < 0.5 else frame
                         yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names, written=self.written)
 
 
@@ -146,7 +147,7 @@ def make_sample(
     inputs = preprocess(picture, config.vision.image_size, config.sam.image_size, config.clip_fit)
     grid = 4 * config.sam.grid
     valid = sam_resize_shape(*frame.color.shape[:2], grid)
-    asked = frame.ask(rng, TAUGHT) if augment else frame.questions
+    asked = (frame.ask(rng, TAUGHT) if augment else frame.questions) if count else []
     chosen = [asked[i] for i in rng.permutation(len(asked))[:count]]
     conversation = CONVERSATIONS[config.conversation]
     by_id = {view.id: view for view in frame.objects}

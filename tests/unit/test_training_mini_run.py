@@ -33,7 +33,7 @@ RECIPE = {
             "batch": 2,
             "lr": 1.0e-3,
             "names": 3,
-            "questions": 1,
+            "questions": 0,
             "dense_weight": 1.0,
         },
         {

@@ -23,7 +23,7 @@ class Stage:
     """A stretch of training with its own learning rate.
 
     Attributes:
-        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture; of ``written`` of
+        images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture, 0 for parts that read none; of ``written`` of
             them (None: all) the answers are learned to their end.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "words": CLIP tower and projector, towards the words of
@@ -60,6 +60,10 @@ class Stage:
     def __post_init__(self) -> None:
         if self.part not in PARTS:
             raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
+        if self.questions < 1 and self.part in ("language", "whole"):
+            raise TypeError(f'stage {self.name}: part "{self.part}" learns from questions: they must be 1 or more')
+        if not 0 < self.crop <= 1:
+            raise TypeError(f"stage {self.name}: crop {self.crop} is no share of a picture's width")
 
     @property
     def updates(self) -> int:

@@ -192,17 +192,23 @@ class WarmUp(nn.Module):
 
     def shown(self, patches: int, batch: Batch, codes: Tensor) -> Tensor:
         """The words [B,patches,patch_width] of what each patch shows and, by the position codes [patches,prompt_width], where."""
+        return self._said(*self._shares(patches, batch), codes)
+
+    def _shares(self, patches: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Shares [B,patches,classes] of kinds and of colours in each patch."""
         side = int(patches**0.5)
-        kinds, colors = (shares_of(classes, count, batch.valid, side) for classes, count in zip((batch.category, batch.color), self.sizes))
+        return tuple(shares_of(classes, count, batch.valid, side) for classes, count in zip((batch.category, batch.color), self.sizes))
+
+    def _said(self, kinds: Tensor, colors: Tensor, codes: Tensor) -> Tensor:
         return codes @ self.place_word + kinds @ self.kind_word + colors @ self.color_word
 
     def words(self, patches: Tensor, batch: Batch, codes: Tensor) -> Tensor:
         """Mean squared distance of patches [B,p,d] from their words, in units of a word's own mean square. Patches count by the rarity of what they
         show: tables and walls fill most of them, and a patch that shows a mug would else be called a table, too."""
-        kinds = shares_of(batch.category, self.sizes[0], batch.valid, int(patches.shape[1] ** 0.5))
+        kinds, colors = self._shares(patches.shape[1], batch)
         rare = rarity(kinds.sum((0, 1)))
         weight = kinds @ rare + (1 - kinds.sum(-1)) * rare[0]  # around the picture is nothing, as before a wall
-        off = (patches.float() - self.shown(patches.shape[1], batch, codes)).square().mean(-1)
+        off = (patches.float() - self._said(kinds, colors, codes)).square().mean(-1)
         return (off * weight).sum() / weight.sum() / self.kind_word.square().mean()
 
     def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:

@@ -88,7 +88,7 @@ class SyntheticSamples(IterableDataset):
         questions: int,
         written: int | None = None,
         names: int = 0,
-        crop: float = 0.65,
+        crop: float,
         seed: int,
         rank: int = 0,
         world: int = 1,

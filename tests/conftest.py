@@ -12,8 +12,11 @@ import pytest
 # pytest has a domain of its own, whatever `./run test` or a shell has set.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 101 + 1)
-# Small models on small machines: more threads than this only wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Small models on small machines: more threads than this only wait for each other, and waiting threads take the cores from other workers' tests.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = str(max(1, 2 // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+else:
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
 # Tables are as wide as the terminal; tests read them at one width.
 os.environ["COLUMNS"] = "120"
 

@@ -15,7 +15,7 @@ from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss, rarity, shares_of
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.mini.samples import MEASURES, TELLINGS, group_of, make_sample
+from lisa_ros.training.mini.samples import MEASURES, TELLINGS, blurred, group_of, make_sample, part_of
 from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
@@ -195,13 +195,14 @@ TOWER, DECODER = (
     "lisa.model.visual_model.mask_decoder.mask_tokens.weight",
 )
 READER, PROMPTER = "lisa.model.layers.0.self_attn.q_proj.weight", "lisa.model.text_hidden_fcs.0.0.weight"
-NAMES = "warmup.kind_prompt.weight"
+NAMES, CLIP = "warmup.kind_prompt.weight", "lisa.vision_tower.pre_layrnorm.weight"
 
 
 @pytest.mark.parametrize(
     ("part", "names", "trained", "untouched"),
     [
-        ("vision", {"dense", "bce", "dice", "loss"}, (TOWER, DECODER, NAMES), (READER, PROMPTER)),
+        ("vision", {"dense", "bce", "dice", "loss"}, (TOWER, DECODER, NAMES, CLIP), (READER, PROMPTER)),
+        ("sam", {"dense", "bce", "dice", "loss"}, (TOWER, DECODER, NAMES), (READER, PROMPTER, CLIP)),
         (
             "language",
             {"dense", "ce", "align", "place", "presence", "loss"},
@@ -265,6 +266,14 @@ def test_a_mirrored_frame_swaps_sides_and_a_cropped_one_keeps_what_it_shows():
     assert part.color.shape == (24, 32, 3) and (part.instance == whole.instance[:24, :32]).all()
     (mug,) = part.objects
     assert (mug.id, mug.pixels, mug.v) == (1, 14 * 20, 16.5)
+
+
+def test_a_part_of_a_frame_shows_one_of_its_things():
+    whole, rng = frame(2), np.random.default_rng(0)
+    shown = [{view.kind for view in part_of(whole, 0.3, rng).objects} for _ in range(40)]
+    assert all(shown) and any(kinds == {"mug"} for kinds in shown) and any(kinds == {"book"} for kinds in shown)
+    whole.objects = []
+    assert part_of(whole, 0.5, rng).color.shape[0] >= 24
 
 
 def test_words_are_asked_of_the_projector_alone_where_clip_sees_them(lisa, tokenizer):
@@ -376,8 +385,18 @@ def test_a_bad_recipe_is_named(tmp_path):
         path.write_text(f"name: x\nseed: 1\nvocabulary: 1\nmodel: {{}}\nstages: [{{name: s, images: 1, batch: 1, lr: 1.0, {wrong}}}]\n")
         with pytest.raises(RecipeError, match=said):
             read_recipe(path)
+    path.write_text("name: x\nseed: 1\nvocabulary: 1\nmodel: {}\noptimizer: sgd\nstages: []\n")
+    with pytest.raises(RecipeError, match='optimizer "sgd" is none of adamw, muon'):
+        read_recipe(path)
     with pytest.raises(RecipeError, match="nothing.yaml"):
         read_recipe(tmp_path / "nothing.yaml")
+
+
+def test_places_are_told_beside_where_things_are():
+    places = np.full((4000, 2), 0.5, np.float32)
+    assert (blurred(places, 0.0, np.random.default_rng(0)) == places).all()
+    off = blurred(places, 0.1, np.random.default_rng(0)) - places
+    assert abs(off.mean()) < 0.005 and 0.04 < off.std() < 0.08  # root mean square of a spread that is anywhere from 0 to 0.1
 
 
 @torch.no_grad()

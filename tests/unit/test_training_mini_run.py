@@ -16,6 +16,7 @@ from lisa_ros.model.gguf_language import convert_gguf
 from lisa_ros.model.integrity import sha256_of
 from lisa_ros.training.adapter import load_adapter
 from lisa_ros.training.mini import run
+from lisa_ros.training.mini.optimizer import OPTIMIZERS
 from lisa_ros.training.mini.recipe import RecipeError, read_recipe
 from lisa_ros.training.mini.ship import ship
 from scannet_tools.synthetic import export
@@ -81,8 +82,10 @@ class PowerCut(Exception):
     pass
 
 
-def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypatch):
-    assert train(data, tmp_path / "straight") == 0
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_cut_off_twice_ends_like_one_that_was_not(optimizer, data, tmp_path, monkeypatch):
+    recipe = RECIPE | {"optimizer": optimizer}
+    assert train(data, tmp_path / "straight", recipe) == 0
     for updates in (2, 4):  # in the first stage after its first saved state, and in a later one
         calls = 0
 
@@ -95,8 +98,8 @@ def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypa
 
         with monkeypatch.context() as patch, pytest.raises(PowerCut):
             patch.setattr(run.Stage, "rate", cut)
-            train(data, tmp_path / "cut")
-    assert train(data, tmp_path / "cut") == 0
+            train(data, tmp_path / "cut", recipe)
+    assert train(data, tmp_path / "cut", recipe) == 0
     straight, cut = (load_file(tmp_path / name / "last" / "model.safetensors") for name in ("straight", "cut"))
     assert straight.keys() == cut.keys()
     for name, tensor in straight.items():
@@ -106,12 +109,19 @@ def test_a_run_cut_off_twice_ends_like_one_that_was_not(data, tmp_path, monkeypa
     assert [row["stage"] for row in rows] == ["vision", "language", "whole"]
 
 
-def test_clips_tower_learns_compiled_where_the_recipe_says_so(data, tmp_path, monkeypatch):
+def test_a_state_of_another_optimizer_is_refused(data, tmp_path, capsys):
+    short = RECIPE | {"stages": [RECIPE["stages"][0] | {"images": 2}]}
+    assert train(data, tmp_path / "run", short) == 0
+    assert train(data, tmp_path / "run", short | {"optimizer": "muon"}) == 1
+    assert "state.pt: the state of another optimizer" in capsys.readouterr().err
+
+
+def test_image_towers_learn_compiled_where_the_recipe_says_so(data, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module, *args, **kwargs: compiled.append(type(module).__name__))
     short = RECIPE | {"stages": [RECIPE["stages"][0] | {"images": 2}]}
     assert train(data, tmp_path / "plain", short) == 0 and not compiled
-    assert train(data, tmp_path / "compiled", short | {"compile": True}) == 0 and compiled == ["ClipVision"]
+    assert train(data, tmp_path / "compiled", short | {"compile": True}) == 0 and compiled == ["ClipVision", "ImageEncoder"]
 
 
 LANGUAGE = {
@@ -185,6 +195,10 @@ def test_a_later_run_goes_on_with_what_was_shipped(data, tmp_path):
     recipe = read_recipe_of(LANGUAGE | {"start": {**start, "shipped": str(tmp_path / "towers" / "last")}}, tmp_path)
     with pytest.raises(RecipeError, match="start.shipped .*: not what a run of these sizes shipped"):
         run.Trainer(recipe, data, tmp_path / "other", save_every=100)
+    fewer = {"lora": LANGUAGE["lora"] | {"targets": ["q_proj"]}}
+    recipe = read_recipe_of(LANGUAGE | fewer | {"start": {**start, "shipped": str(shipped)}}, tmp_path)
+    with pytest.raises(RecipeError, match="start.shipped .*: adapts .*v_proj.*, which lora.targets leaves out"):
+        run.Trainer(recipe, data, tmp_path / "fewer", save_every=100)
 
 
 def test_towers_go_on_learning(data, tmp_path):

@@ -49,10 +49,10 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """Losses by name, of the parts that ``stage`` trains; "loss" is their weighted sum."""
         losses: dict[str, Tensor] = {}
-        patches = self._patches(batch, stage)
+        patches = self._patches(batch, stage) if stage.part != "sam" else None
         sam = self.lisa.sam
-        embedding = sam.image_encoder(sam.normalise(batch.sam)) if stage.part in ("vision", "whole") else None
-        if stage.part == "vision":
+        embedding = sam.image_encoder(sam.normalise(batch.sam)) if stage.part in ("vision", "sam", "whole") else None
+        if stage.part in ("vision", "sam"):
             prompts = self.warmup.named_prompts(batch.named, self._codes(batch.named.place))
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
         elif stage.part == "words":
@@ -211,13 +211,16 @@ class WarmUp(nn.Module):
         off = (patches.float() - self._said(kinds, colors, codes)).square().mean(-1)
         return (off * weight).sum() / weight.sum() / self.kind_word.square().mean()
 
-    def dense(self, patches: Tensor, embedding: Tensor | None, batch: Batch) -> Tensor:
-        """Mean cross entropy over cells inside the picture, by the rarity of what they show, summed over kind, colour and both towers (CLIP's alone
-        without ``embedding``)."""
-        side = int(patches.shape[1] ** 0.5)
-        grid = patches.transpose(1, 2).unflatten(2, (side, side))
-        loss = self._loss(self.patches(grid), batch, padded_below=False)
-        return loss if embedding is None else loss + self._loss(self.sam(embedding), batch, padded_below=True)
+    def dense(self, patches: Tensor | None, embedding: Tensor | None, batch: Batch) -> Tensor:
+        """Mean cross entropy over cells inside the picture, by the rarity of what they show, summed over kind, colour and both towers, or the one
+        whose output is there."""
+        losses = []
+        if patches is not None:
+            side = int(patches.shape[1] ** 0.5)
+            losses.append(self._loss(self.patches(patches.transpose(1, 2).unflatten(2, (side, side))), batch, padded_below=False))
+        if embedding is not None:
+            losses.append(self._loss(self.sam(embedding), batch, padded_below=True))
+        return sum(losses)
 
     def places(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy of the states [m,d] at ``batch.decisions`` against how the targets' areas spread over a coarse grid; the last class

@@ -10,8 +10,9 @@ import yaml
 
 from lisa_ros.model.config import LanguageConfig, LisaConfig, VisionConfig
 from lisa_ros.model.sam import SamConfig
+from lisa_ros.training.mini.optimizer import OPTIMIZERS
 
-PARTS = ("vision", "words", "language", "whole")
+PARTS = ("vision", "sam", "words", "language", "whole")
 
 
 class RecipeError(ValueError):
@@ -26,13 +27,16 @@ class Stage:
         images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture, 0 for parts that read none; of ``written`` of
             them (None: all) the answers are learned to their end.
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
-        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "words": CLIP tower and projector, towards the words of
+        part: what is trained. "vision": towers and mask decoder, masks prompted by name. "sam": the same without
+            CLIP's tower. "words": CLIP tower and projector, towards the words of
             what patches show. "language": language model and head, whose mask prompts are pulled towards those names; no masks. "whole": those
             and the mask decoder, with the paper's losses.
         told: share of a batch's pictures whose patches are the words of what they show instead of what CLIP's tower sees ("language", "whole").
         fit_head: begin with the head that a regression finds for the language model as it is then (``lisa_ros.training.mini.head``).
-        crop: half of the pictures are parts of pictures, whose width is at least this share of the whole.
-        names: objects a picture whose masks are asked for by name ("vision").
+        crop: half of the pictures are parts of pictures around one of their things, whose width is at least this share of the whole.
+        names: objects a picture whose masks are asked for by name ("vision", "sam").
+        blur: how far beside the target a name's place may be told, as a share of SAM's square: a language model's is not exact, and the mask decoder
+            should find the thing nevertheless ("vision", "sam").
         absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
         dense_weight, align_weight, place_weight, presence_weight, look_weight: weights of the warm-up's losses (for "whole": beside the paper's).
     """
@@ -48,6 +52,7 @@ class Stage:
     part: str = "whole"
     crop: float = 0.65
     names: int = 0
+    blur: float = 0.0
     told: float = 0.0
     fit_head: bool = False
     absent_weight: float = 0.0
@@ -85,7 +90,8 @@ class Recipe:
         start: "language": directory of a language model, on the "towers" of an earlier run's directory (or lisa-mini), with a "conversation"; "shipped": what
             was trained of it before goes on learning. "towers" alone: those go on learning.
         looking: [layer, head] of the language model that ``look_weight`` teaches to look from a noun to what it names.
-        compile: CLIP's tower learns compiled, on a CPU half as fast again: for long stages of "words"; needs a C++ compiler.
+        compile: the image towers learn compiled, CLIP's on a CPU half as fast again: for long stages of "words" or "sam"; needs a C++ compiler.
+        optimizer: "adamw" or "muon", see ``lisa_ros.training.mini.optimizer``.
         lora: rank, alpha, dropout, targets of the language model's adapters. precision: "no" or "bf16" (mixed).
     """
 
@@ -97,6 +103,7 @@ class Recipe:
     start: dict[str, str] | None = None
     lora: dict[str, Any] | None = None
     looking: tuple[tuple[int, int], ...] = ()
+    optimizer: str = "adamw"
     weight_decay: float = 0.01
     clip: float = 1.0
     precision: str = "no"
@@ -109,6 +116,8 @@ class Recipe:
             raise TypeError("lora is needed with start.language")
         if not self.looking and any(stage.look_weight for stage in self.stages):
             raise TypeError("look_weight teaches the heads that looking names: none is named")
+        if self.optimizer not in OPTIMIZERS:
+            raise TypeError(f'optimizer "{self.optimizer}" is none of {", ".join(OPTIMIZERS)}')
         if self.precision not in ("no", "bf16"):
             raise TypeError(f'precision "{self.precision}" is neither "no" nor "bf16"')
 

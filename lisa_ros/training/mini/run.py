@@ -33,6 +33,7 @@ from lisa_ros.training.adapter import ADAPTER, is_lora, peft_name, save_adapter
 from lisa_ros.training.mini.batch import Batch, collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp
+from lisa_ros.training.mini.optimizer import Optimizer
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
 from lisa_ros.training.mini.samples import SyntheticSamples
 from lisa_ros.training.mini.vocabulary import write_tokenizer
@@ -74,12 +75,11 @@ class Trainer:
                 self._go_on_with(resolve_model(start["towers"]))
         if recipe.compile:
             self.lisa.vision_tower.compile()
+            self.lisa.sam.image_encoder.compile()
         self.config = self.lisa.config
         self.objective = Objective(self.lisa, self.warmup, self.dtype, recipe.looking)
         self.frozen = {name for name, p in self.objective.named_parameters() if not p.requires_grad} if self.speaks else set()
-        self.optimizer = torch.optim.AdamW(
-            [p for p in self.objective.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
-        )
+        self.optimizer = Optimizer(recipe.optimizer, self.objective, recipe.weight_decay)
         self.stage_index, self.update = 0, 0
         self._restore()
 
@@ -134,14 +134,16 @@ class Trainer:
     def _take_shipped(self, folder: Path) -> None:
         """Go on with what ``lisa_ros.training.mini.ship`` wrote of an earlier run. Layers that only this recipe adapts begin as they were."""
         try:
-            stored = {**load_file(folder / "model.safetensors"), **load_file(folder / ADAPTER)}
+            stored, adapters = load_file(folder / "model.safetensors"), load_file(folder / ADAPTER)
             for name, parameter in trained_parameters(self.lisa).items():
                 if not is_lora(name):
                     parameter.data.copy_(stored[stored_name(name)])
-                elif peft_name(name) in stored:
-                    parameter.data.copy_(stored[peft_name(name)])
+                elif peft_name(name) in adapters:
+                    parameter.data.copy_(adapters.pop(peft_name(name)))
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
+        if adapters:
+            raise RecipeError(f"start.shipped {folder}: adapts {sorted(adapters)[0]}, which lora.targets leaves out")
 
     def _words(self, *names: str) -> torch.Tensor:
         """The language model's embeddings [n,d] of words, the mean of their tokens."""
@@ -179,7 +181,7 @@ class Trainer:
     def _batches(self, stage: Stage, share: int, rank: int, world: int, done: int = 0) -> Iterator[Batch]:
         """A process' batches of ``share`` pictures, ``done`` of them left out."""
         samples = SyntheticSamples(
-            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names, crop=stage.crop,
+            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names, crop=stage.crop, blur=stage.blur,
             seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share,
         )  # fmt: skip
         together = partial(collate, seg_id=self.tokenizer.seg_id)
@@ -194,15 +196,12 @@ class Trainer:
         means: dict[str, float] = {}
         started, first = time.time(), self.update
         while self.update < stage.updates:
-            for group in self.optimizer.param_groups:
-                group["lr"] = stage.rate(self.update)
             losses = wrapped(next(loader).to(self.accelerator.device), stage)
             if not torch.isfinite(losses["loss"]):
                 raise FloatingPointError(f"the loss of update {self.update} of stage {stage.name} is not finite; {self.out} holds the last good state")
             self.accelerator.backward(losses["loss"])
             self.accelerator.clip_grad_norm_(self.objective.parameters(), self.recipe.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.step(stage.rate(self.update))
             self.update += 1
             bar.update()
             for name, value in losses.items():
@@ -245,7 +244,10 @@ class Trainer:
         missing, unexpected = self.objective.load_state_dict(state["objective"], strict=False)
         if set(missing) - self.frozen or unexpected:
             raise RecipeError(f"{path}: the state of another recipe")
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as error:
+            raise RecipeError(f"{path}: {error}") from error
         self.stage_index, self.update = state["stage_index"], state["update"]
 
 

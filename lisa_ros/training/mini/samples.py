@@ -75,7 +75,7 @@ class SyntheticSamples(IterableDataset):
     """Endless, seeded stream over the shards of a directory; every pass is shuffled anew.
 
     Args:
-        questions, names: questions and named objects drawn per picture. written: see ``make_sample``. crop: see ``Stage``.
+        questions, names: questions and named objects drawn per picture. written: see ``make_sample``. crop, blur: see ``Stage``.
         rank, world: this process' share of the shards.
     """
 
@@ -89,6 +89,7 @@ class SyntheticSamples(IterableDataset):
         written: int | None = None,
         names: int = 0,
         crop: float,
+        blur: float = 0.0,
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -96,6 +97,7 @@ class SyntheticSamples(IterableDataset):
     ) -> None:
         self.directory, self.config, self.tokenizer = Path(directory), config, tokenizer
         self.questions, self.written, self.names, self.crop, self.seed, self.rank, self.world = questions, written, names, crop, seed, rank, world
+        self.blur = blur
         self.skip = skip  # samples of this stream already trained on: an equal stream goes on behind them
 
     def shards(self) -> list[Path]:
@@ -123,8 +125,19 @@ class SyntheticSamples(IterableDataset):
                     if number > self.skip:
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
-                        frame = frame.cropped(rng.uniform(self.crop, 1), *rng.random(2)) if rng.random() < 0.5 else frame
-                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names, written=self.written)
+                        frame = part_of(frame, self.crop, rng) if rng.random() < 0.5 else frame
+                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names, blur=self.blur, written=self.written)
+
+
+def part_of(frame: ExportedFrame, least: float, rng: np.random.Generator) -> ExportedFrame:
+    """A part of a frame, ``least`` of its width or more, that has one of its things somewhere in it: each as often, however small, for walls and
+    tables are in view anyway."""
+    share, place = rng.uniform(least, 1), rng.random(2)
+    if not frame.objects:
+        return frame.cropped(share, *place)
+    thing, (height, width) = frame.objects[rng.integers(len(frame.objects))], frame.instance.shape
+    corner = np.array([thing.u / width, thing.v / height]) - share * place
+    return frame.cropped(share, *np.clip(corner / max(1 - share, 1e-6), 0, 1))
 
 
 def make_sample(
@@ -135,6 +148,7 @@ def make_sample(
     rng: np.random.Generator,
     *,
     names: int = 0,
+    blur: float = 0.0,
     written: int | None = None,
     augment: bool = True,
 ) -> Sample:
@@ -174,6 +188,8 @@ def make_sample(
     picked = [clear[i] for i in rng.permutation(len(clear))[:names]]
     told = [TELLINGS[rng.choice(len(TELLINGS), p=[share for _, share in TELLINGS])][0] for _ in picked]
     named_masks = masks_of([[one.id for one in group_of(view, frame.objects, what)] for view, what in zip(picked, told)])
+    named = names_of(picked, told, named_masks)
+    named.place = blurred(named.place, blur, rng)
     return Sample(
         clip=inputs.clip,
         sam=inputs.sam,
@@ -184,7 +200,7 @@ def make_sample(
         masks=masks,
         targets=names_of(targets, [(True, True, True)] * len(targets), masks),
         named_masks=named_masks,
-        named=names_of(picked, told, named_masks),
+        named=named,
         valid=valid,
         category=classes(frame.category, valid, grid),
         color=classes(values_of(frame, lambda view: 1 + COLORS.index(view.color), 0, np.int64), valid, grid),
@@ -203,13 +219,13 @@ def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: 
     return found
 
 
-TAUGHT = {**AIM, "relational": 4, "comparison": 3, "several": 2}
+TAUGHT = {**AIM, "relational": 4, "comparison": 2, "several": 2, "use": 5, "absent": 4}
 """At most so many questions of each kind about a picture of training: more than in the splits of those that take longest to learn."""
 
 MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))
 TELLINGS = (
-    ((True, True, False), 0.25), ((True, False, False), 0.2), ((False, True, False), 0.05),
-    ((True, True, True), 0.3), ((True, False, True), 0.1), ((False, False, True), 0.1),
+    ((True, True, True), 0.5), ((True, False, True), 0.1), ((False, False, True), 0.1),
+    ((True, True, False), 0.15), ((True, False, False), 0.1), ((False, True, False), 0.05),
 )  # fmt: skip
 """(kind, colour, place) -> how often a name is made of them."""
 
@@ -235,6 +251,12 @@ def middles(masks: np.ndarray) -> np.ndarray:
     area = np.maximum(masks.sum((1, 2)), 1e-6)
     places = np.stack([(masks.sum(1) * steps).sum(1) / area, (masks.sum(2) * steps).sum(1) / area], 1)
     return np.where(masks.any((1, 2))[:, None], places, np.float32(0.5)).astype(np.float32)
+
+
+def blurred(places: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
+    """Places [n,2] beside where they are: by a standard deviation between 0 and ``most``, another for each."""
+    off = most * rng.random((len(places), 1)) * rng.standard_normal(places.shape)
+    return (places + off).astype(np.float32)
 
 
 def shrink(mask: np.ndarray, valid: tuple[int, int], grid: int) -> np.ndarray:

@@ -19,7 +19,7 @@ def report():
 
 def test_it_finds_what_is_asked_for(report):
     giou = report["kinds"]["explicit"]["giou"]
-    assert giou >= 0.28  # docs/performance.md has the figure over 60 scenes; few scenes scatter
+    assert giou >= 0.33  # docs/performance.md has the figure over 60 scenes; few scenes scatter
     for baseline in report["baselines"].values():
         assert giou > 1.5 * baseline["kinds"]["explicit"]["giou"]
 
@@ -37,4 +37,4 @@ def test_it_names_what_it_finds():
 
 def test_it_refuses_what_is_not_there(report):
     assert report["absent_refused"] >= 0.55
-    assert report["false_refusals"] < 0.35
+    assert report["false_refusals"] < 0.30

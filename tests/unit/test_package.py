@@ -109,3 +109,11 @@ def test_requirements_are_pinned(repository):
             if name and name != "torch":
                 assert name in pinned, f"{name} of {file}"
     assert re.search(r"^torch==\d+\.\d+\.\d+\b", (folder / "core.txt").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("given", "rounds"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")])
+def test_torchs_threads_leave_the_cores_to_others_unless_the_user_says_how_they_wait(given, rounds):
+    environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    look = "import os, sys, lisa_ros; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], env=environment | given, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [rounds, "False"], done.stderr

@@ -23,15 +23,13 @@ class Optimizer:
     """
 
     def __init__(self, name: str, model: nn.Module, weight_decay: float) -> None:
+        inner = set(inner_matrices(model)) if name == "muon" else set()
         learning = [p for p in model.parameters() if p.requires_grad]
-        matrices = set(inner_matrices(model)) if name == "muon" else set()
-        rest = [p for p in learning if p not in matrices]
+        matrices, rest = [p for p in learning if p in inner], [p for p in learning if p not in inner]
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
-            ordered = [p for p in learning if p in matrices]
-            self.parts.append(torch.optim.Muon(ordered, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
-        if rest:
-            self.parts.append(torch.optim.AdamW(rest, betas=BETAS, weight_decay=weight_decay))
+            self.parts.append(torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+        self.parts.append(torch.optim.AdamW(rest, betas=BETAS, weight_decay=weight_decay))
 
     def step(self, rate: float) -> None:
         """Change the weights at a learning rate, and forget the gradients."""

@@ -181,9 +181,8 @@ class Trainer:
     def _batches(self, stage: Stage, share: int, rank: int, world: int, done: int = 0) -> Iterator[Batch]:
         """A process' batches of ``share`` pictures, ``done`` of them left out."""
         samples = SyntheticSamples(
-            self.data, self.config, self.tokenizer, questions=stage.questions, written=stage.written, names=stage.names, crop=stage.crop, blur=stage.blur,
-            seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share,
-        )  # fmt: skip
+            self.data, self.config, self.tokenizer, stage, seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share
+        )
         together = partial(collate, seg_id=self.tokenizer.seg_id)
         # one worker, so that the order of samples, and with it a resumed run, stays the same
         return iter(DataLoader(samples, batch_size=share, num_workers=1, prefetch_factor=4, collate_fn=together))

@@ -18,6 +18,7 @@ from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.model.prompt import CONVERSATIONS, user_turn
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.answers import write_answer
+from lisa_ros.training.mini.recipe import Stage
 from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
@@ -75,8 +76,7 @@ class SyntheticSamples(IterableDataset):
     """Endless, seeded stream over the shards of a directory; every pass is shuffled anew.
 
     Args:
-        questions, names: questions and named objects drawn per picture. written: see ``make_sample``. crop, blur: see ``Stage``.
-        rank, world: this process' share of the shards.
+        stage: says what is drawn per picture. rank, world: this process' share of the shards.
     """
 
     def __init__(
@@ -84,20 +84,15 @@ class SyntheticSamples(IterableDataset):
         directory: Path,
         config: LisaConfig,
         tokenizer: LisaTokenizer,
+        stage: Stage,
         *,
-        questions: int,
-        written: int | None = None,
-        names: int = 0,
-        crop: float,
-        blur: float = 0.0,
         seed: int,
         rank: int = 0,
         world: int = 1,
         skip: int = 0,
     ) -> None:
-        self.directory, self.config, self.tokenizer = Path(directory), config, tokenizer
-        self.questions, self.written, self.names, self.crop, self.seed, self.rank, self.world = questions, written, names, crop, seed, rank, world
-        self.blur = blur
+        self.directory, self.config, self.tokenizer, self.stage = Path(directory), config, tokenizer, stage
+        self.seed, self.rank, self.world = seed, rank, world
         self.skip = skip  # samples of this stream already trained on: an equal stream goes on behind them
 
     def shards(self) -> list[Path]:
@@ -110,7 +105,7 @@ class SyntheticSamples(IterableDataset):
         return found
 
     def __iter__(self) -> Iterator[Sample]:
-        number = 0
+        number, stage = 0, self.stage
         for epoch in itertools.count():
             shards = self.shards()
             order = np.random.default_rng([self.seed, epoch]).permutation(len(shards))
@@ -125,8 +120,8 @@ class SyntheticSamples(IterableDataset):
                     if number > self.skip:
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
-                        frame = part_of(frame, self.crop, rng) if rng.random() < 0.5 else frame
-                        yield make_sample(frame, self.config, self.tokenizer, self.questions, rng, names=self.names, blur=self.blur, written=self.written)
+                        frame = part_of(frame, stage.crop, rng) if rng.random() < 0.5 else frame
+                        yield make_sample(frame, self.config, self.tokenizer, stage.questions, rng, names=stage.names, blur=stage.blur, written=stage.written)
 
 
 def part_of(frame: ExportedFrame, least: float, rng: np.random.Generator) -> ExportedFrame:

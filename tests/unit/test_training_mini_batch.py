@@ -284,7 +284,7 @@ def test_words_are_asked_of_the_projector_alone_where_clip_sees_them(lisa, token
     objective = Objective(lisa, warmup)
     loss = objective(batch, replace(PLAIN, part="words"))
     assert set(loss) == {"words", "loss"}
-    codes = objective._patch_codes(torch.zeros(1, 16, 32), batch.valid)
+    codes = objective.patch_codes(torch.zeros(1, 16, 32), batch.valid)
     assert warmup.words(torch.zeros(1, 16, 32), batch, codes) > 0
     # a 4 x 4 grid of patches: the picture's 48 rows of 64 pixels fill its middle three rows
     shares = torch.zeros(1, 4, 4, len(KIND_NAMES))
@@ -312,7 +312,7 @@ def test_a_patch_counts_by_how_rare_what_it_shows_is(lisa, tokenizer):
     objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1))
     warmup, batch = objective.warmup, batch_of([sample_of(frame(2).questions, lisa, tokenizer)], lisa, tokenizer)
     warmup.kind_word.normal_()
-    codes = objective._patch_codes(torch.zeros(1, 16, 32), batch.valid)
+    codes = objective.patch_codes(torch.zeros(1, 16, 32), batch.valid)
     right = warmup.shown(16, batch, codes)
     kinds = shares_of(batch.category, len(KIND_NAMES), batch.valid, 4)[0]
     wall, mug = kinds[:, 0].argmax(), kinds[:, KIND_NAMES.index("mug")].argmax()
@@ -337,7 +337,7 @@ def test_what_asks_nothing_has_pictures_and_no_text(lisa, tokenizer):
 def test_a_patchs_place_is_where_sam_has_it(lisa):
     """CLIP sees the picture in the middle of its square, SAM at the upper edge of its own."""
     objective = Objective(lisa)
-    codes = objective._patch_codes(torch.zeros(1, 16, 32), (12, 16))
+    codes = objective.patch_codes(torch.zeros(1, 16, 32), (12, 16))
     # patch 3 of row 2: its middle is 2.5 quarters down, half a quarter of which lies above the picture
     wanted = objective._codes(torch.tensor([[3.5 / 4, 2.5 / 4 - 1 / 8]]))
     assert torch.equal(codes[2 * 4 + 3], wanted[0])
@@ -406,7 +406,7 @@ def test_told_patches_are_the_words_of_what_they_show(lisa, tokenizer):
     batch = batch_of([sample_of(frame(2).questions, lisa, tokenizer)] * 2, lisa, tokenizer)
     half = objective._patches(batch, replace(PLAIN, part="language", told=0.5))
     seen = objective._patches(batch, replace(PLAIN, part="language"))
-    codes = objective._patch_codes(half, batch.valid)
+    codes = objective.patch_codes(half, batch.valid)
     assert torch.equal(half[1], seen[1]) and not torch.allclose(half[0], seen[0])
     assert objective.warmup.words(half[:1], batch_of([sample_of(frame(2).questions, lisa, tokenizer)], lisa, tokenizer), codes) < 1e-9
 

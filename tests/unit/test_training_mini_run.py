@@ -16,6 +16,7 @@ from lisa_ros.model.gguf_language import convert_gguf
 from lisa_ros.model.integrity import sha256_of
 from lisa_ros.training.adapter import load_adapter
 from lisa_ros.training.mini import run
+from lisa_ros.training.mini.enlarge import enlarge
 from lisa_ros.training.mini.optimizer import OPTIMIZERS
 from lisa_ros.training.mini.recipe import RecipeError, read_recipe
 from lisa_ros.training.mini.ship import ship
@@ -199,6 +200,19 @@ def test_a_later_run_goes_on_with_what_was_shipped(data, tmp_path):
     recipe = read_recipe_of(LANGUAGE | fewer | {"start": {**start, "shipped": str(shipped)}}, tmp_path)
     with pytest.raises(RecipeError, match="start.shipped .*: adapts .*v_proj.*, which lora.targets leaves out"):
         run.Trainer(recipe, data, tmp_path / "fewer", save_every=100)
+
+
+def test_a_later_run_goes_on_with_larger_pictures(data, tmp_path):
+    convert_gguf(write(tmp_path / "a.gguf", language()), tmp_path / "language", torch.float32)
+    assert train(data, tmp_path / "towers") == 0
+    start = {"language": str(tmp_path / "language"), "towers": str(tmp_path / "towers" / "last")}
+    assert train(data, tmp_path / "run", LANGUAGE | {"start": start}) == 0
+    size = 2 * MODEL["vision"]["image_size"]
+    towers = enlarge(tmp_path / "towers" / "last", tmp_path / "larger-towers", size)
+    shipped = enlarge(ship(tmp_path / "run" / "last", tmp_path / "shipped", "tiny"), tmp_path / "larger", size)
+    assert train(data, tmp_path / "on", LANGUAGE | {"start": {**start, "towers": str(towers), "shipped": str(shipped)}}) == 0
+    again = json.loads((ship(tmp_path / "on" / "last", tmp_path / "again", "tiny") / "config.json").read_text())
+    assert again["lisa_ros"]["vision"]["image_size"] == size
 
 
 def test_towers_go_on_learning(data, tmp_path):

@@ -56,7 +56,7 @@ class Objective(nn.Module):
             prompts = self.warmup.named_prompts(batch.named, self._codes(batch.named.place))
             self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
         elif stage.part == "words":
-            losses["words"] = self.warmup.words(patches, batch, self._patch_codes(patches, batch.valid))
+            losses["words"] = self.warmup.words(patches, batch, self.patch_codes(patches, batch.valid))
         else:
             hidden = self._read(losses, batch, patches, stage)
             self._follow(losses, batch, embedding, hidden, stage)
@@ -75,7 +75,7 @@ class Objective(nn.Module):
         told = round(stage.told * len(patches))
         if told == 0:
             return patches
-        shown = self.warmup.shown(patches.shape[1], batch, self._patch_codes(patches, batch.valid))
+        shown = self.warmup.shown(patches.shape[1], batch, self.patch_codes(patches, batch.valid))
         return torch.cat([shown[:told].to(patches.dtype), patches[told:]])
 
     def _read(self, losses: dict[str, Tensor], batch: Batch, patches: Tensor, stage: Stage) -> Tensor:
@@ -123,7 +123,7 @@ class Objective(nn.Module):
         """The prompts [n,prompt_dim] of the targets' names."""
         return self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place)).float()
 
-    def _patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
+    def patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
         """Position codes [p,prompt_dim] of the middles of CLIP's patches; SAM pads below and right, ``clip_fit: pad`` on both sides."""
         side, grid = int(patches.shape[1] ** 0.5), 4 * self.lisa.sam.config.grid
         steps = (torch.arange(side, device=patches.device) + 0.5) / side

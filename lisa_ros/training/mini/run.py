@@ -126,7 +126,7 @@ class Trainer:
         config = self.lisa.config
         self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
         self._take_names(resolve_model(towers))
-        self.warmup.begin_with_words(self._words(BACKGROUND_WORD, *KIND_NAMES[1:]), self._words(*COLORS))
+        self.warmup.begin_with_words(*kind_and_color_words(self.lisa, self.tokenizer))
         thing = self.warmup.kind_word[1:].mean(0)  # [SEG] begins as a noun that means no thing in particular
         for table in (self.lisa.model.embed_tokens, self.lisa.lm_head):
             table.rows.data[self.tokenizer.own_ids.index(self.tokenizer.seg_id)] = thing * (self.warmup.kind_word.norm(dim=1).mean() / thing.norm())
@@ -144,11 +144,6 @@ class Trainer:
             raise RecipeError(f"start.shipped {folder}: not what a run of these sizes shipped ({str(error).splitlines()[0]})") from error
         if adapters:
             raise RecipeError(f"start.shipped {folder}: adapts {sorted(adapters)[0]}, which lora.targets leaves out")
-
-    def _words(self, *names: str) -> torch.Tensor:
-        """The language model's embeddings [n,d] of words, the mean of their tokens."""
-        table = self.lisa.model.embed_tokens.weight.float()
-        return torch.stack([table[self.tokenizer.encode_word(name)].mean(0) for name in names])
 
     def run(self) -> None:
         """Train what is left of the recipe."""
@@ -248,6 +243,13 @@ class Trainer:
         except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
         self.stage_index, self.update = state["stage_index"], state["update"]
+
+
+def kind_and_color_words(lisa: Lisa, tokenizer: LisaTokenizer) -> tuple[torch.Tensor, torch.Tensor]:
+    """The language model's embeddings [K,d] of the kinds, the first that of the background, and [C-1,d] of the colours: the mean of each word's tokens."""
+    table = lisa.model.embed_tokens.weight.float()
+    kinds, colors = (torch.stack([table[tokenizer.encode_word(name)].mean(0) for name in names]) for names in ((BACKGROUND_WORD, *KIND_NAMES[1:]), COLORS))
+    return kinds, colors
 
 
 def main(argv: list[str] | None = None) -> int:

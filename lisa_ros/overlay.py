@@ -13,6 +13,10 @@ PALETTE = np.array(
     np.uint8,
 )
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+TITLE_MARGIN = 6  # pixels left and right of the title
+SMALLEST_TITLE = 0.7  # of its usual size
+
 
 def instance_color(number: int) -> tuple[int, int, int]:
     """RGB of the number-th instance, counted from 0."""
@@ -41,19 +45,19 @@ def draw_overlay(
 
 
 def _write_title(picture: np.ndarray, title: str, thickness: int) -> None:
-    """White text on a dark strip along the top, cut at the right edge."""
-    text = title.encode("ascii", "replace").decode()[:200]
-    scale = 0.45 * thickness
-    (_, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    """White text on a dark strip along the top. What does not fit is written smaller, then loses its middle: its end says what came of a query."""
+    room, scale = picture.shape[1] - 2 * TITLE_MARGIN, 0.45 * thickness
+    text = shown = title.encode("ascii", "replace").decode()
+    scale *= min(1.0, max(SMALLEST_TITLE, room / max(_text_width(text, scale, thickness), 1)))
+    half = max(0, len(text) * room // (2 * max(_text_width(text, scale, thickness), 1))) + 1  # about what fits
+    while _text_width(shown, scale, thickness) > room and half > 0:
+        half -= 1
+        shown = f"{text[:half]}...{text[len(text) - half :]}"
+    (_, height), base = cv2.getTextSize(shown, FONT, scale, thickness)
     strip = picture[: height + base + 8 * thickness]
     strip[:] = strip // 3
-    cv2.putText(
-        picture,
-        text,
-        (6, height + 4 * thickness),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        scale,
-        (255, 255, 255),
-        thickness,
-        cv2.LINE_AA,
-    )
+    cv2.putText(picture, shown, (TITLE_MARGIN, height + 4 * thickness), FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+
+
+def _text_width(text: str, scale: float, thickness: int) -> int:
+    return cv2.getTextSize(text, FONT, scale, thickness)[0][0]

@@ -49,9 +49,12 @@ def test_a_picture_that_patches_do_not_fill_is_refused(folder, tmp_path, capsys)
     assert not (tmp_path / "larger").exists()
 
 
+@pytest.mark.parametrize("left", [None, b'{"lisa_ros": '])
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
-def test_a_folder_without_a_tower_is_refused(broken, folder, tmp_path):
+def test_a_folder_without_a_whole_tower_is_refused(broken, left, folder, tmp_path):
     (folder / broken).unlink()
+    if left:
+        (folder / broken).write_bytes(left)
     with pytest.raises(CheckpointError, match="not a folder of lisa train or ship with a CLIP tower"):
         enlarge(folder, tmp_path / "larger", 32)
     assert not (tmp_path / "larger").exists()

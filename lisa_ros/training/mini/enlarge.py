@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -39,7 +40,7 @@ def enlarge(folder: Path, out: Path, image_size: int) -> Path:
         vision = VisionConfig(**config["lisa_ros"]["vision"])
         tensors = load_file(folder / WEIGHTS)
         positions = tensors[POSITIONS]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a folder of lisa train or ship with a CLIP tower in {WEIGHTS} ({error})") from error
     if image_size <= 0 or image_size % vision.patch_size:
         raise CheckpointError(f"--image-size {image_size}: must be a multiple of the patches' {vision.patch_size} pixels")

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lisa_ros.engine import resolve_model
 from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
-from lisa_ros.training.mini.objective import Objective, WarmUp
-from lisa_ros.training.mini.run import kind_and_color_words
+from lisa_ros.training.mini.objective import Objective
+from lisa_ros.training.mini.run import kind_and_color_words, warm_up_for
 from scannet_tools.synthetic import make_frame
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
@@ -38,8 +38,8 @@ class PatchWords:
 
     def __init__(self, model: str) -> None:
         self.lisa, tokenizer = load_checkpoint(resolve_model(model))
-        config, (kinds, colors) = self.lisa.config, kind_and_color_words(self.lisa, tokenizer)
-        words = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+        kinds, colors = kind_and_color_words(self.lisa, tokenizer)
+        words = warm_up_for(self.lisa.config)
         words.begin_with_words(kinds, colors)
         self.objective, self.place_word = Objective(self.lisa, words), words.place_word
         self.solve = torch.linalg.pinv(torch.cat([kinds, colors]).double()).float()

@@ -48,7 +48,7 @@ def enlarge(folder: Path, out: Path, image_size: int) -> Path:
     tensors[POSITIONS] = interpolated(positions, larger)
     config["lisa_ros"]["vision"]["image_size"] = image_size
     with replaced_directory(out) as building:
-        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SUMS))  # they are of other files
+        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", SUMS))  # sums of other files
         save_file(tensors, building / WEIGHTS, metadata={"format": "pt"})
         (building / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return out

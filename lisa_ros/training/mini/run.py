@@ -26,6 +26,7 @@ from tqdm import tqdm
 from lisa_ros.engine import resolve_model
 from lisa_ros.engine.embedded import NAMES
 from lisa_ros.model.checkpoint import replaced_directory, save_checkpoint
+from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.inventory import stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -94,7 +95,7 @@ class Trainer:
         torch.nn.init.trunc_normal_(self.lisa.sam.image_encoder.pos_embed, std=0.02)
         for name, parameter in self.lisa.named_parameters():
             parameter.requires_grad_(not any(part in name for part in UNUSED))
-        self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+        self.warmup = warm_up_for(config)
 
     def _go_on_with(self, towers: Path) -> None:
         """Take the weights of the towers, the projector, the decoder and the names of an earlier run."""
@@ -124,7 +125,7 @@ class Trainer:
         self.trainable = Trainable(lora=Lora(**lora), embeddings="new", lm_head="new", projector=True, vision_tower=True)
         make_trainable(self.lisa, self.trainable, new_tokens=self.tokenizer.own_ids)
         config = self.lisa.config
-        self.warmup = WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
+        self.warmup = warm_up_for(config)
         self._take_names(resolve_model(towers))
         self.warmup.begin_with_words(*kind_and_color_words(self.lisa, self.tokenizer))
         thing = self.warmup.kind_word[1:].mean(0)  # [SEG] begins as a noun that means no thing in particular
@@ -243,6 +244,11 @@ class Trainer:
         except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
         self.stage_index, self.update = state["stage_index"], state["update"]
+
+
+def warm_up_for(config: LisaConfig) -> WarmUp:
+    """New heads and names for all kinds and colours, of the widths of a model."""
+    return WarmUp(config.language.hidden_size, config.sam.prompt_dim, len(KIND_NAMES), len(COLORS) + 1)
 
 
 def kind_and_color_words(lisa: Lisa, tokenizer: LisaTokenizer) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,8 +40,8 @@ def trained(use) -> tuple[str, ...]:
 
 def test_every_use_is_said_in_many_ways():
     for use in TRAINED:
-        assert len({*map(normal, use.said)}) >= 10, use.to
-        assert len({*map(normal, use.to)}) >= 5, use.to
+        assert len({*map(normal, use.said)}) >= 18, use.to
+        assert len({*map(normal, use.to)}) >= 8, use.to
     for use in USES:
         assert len({*map(normal, use.unseen)}) >= 2, use.to
         assert use.why and all(text.isascii() for text in (*trained(use), *use.unseen, use.why)), use.to
@@ -106,7 +106,7 @@ def test_there_are_many_usual_wordings():
     for name, count in counts.items():
         assert len(set(getattr(USUAL, name))) >= count, name
     for name in ("left", "right", "front", "behind", "beside", "on", "leftmost", "rightmost", "near", "far"):
-        assert 3 <= len(set(getattr(USUAL, name))) <= 5, name
+        assert len(set(getattr(USUAL, name))) >= 5, name
 
 
 def test_far_more_questions_can_be_composed_than_are_drawn():

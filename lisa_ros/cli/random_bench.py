@@ -18,6 +18,7 @@ from lisa_ros.cli.model import load_options
 from lisa_ros.cli.table import render
 from lisa_ros.engine import CheckpointError, Engine
 from lisa_ros.engine.engine import DTYPES, choose_device
+from lisa_ros.engine.precision import usual_dtype
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.evaluation import stage_timing
 from lisa_ros.evaluation.memory import PeakMemory
@@ -68,7 +69,7 @@ class RandomBench:
         quantization, compiled = options.get("quantization", "none"), options.get("compile", False)
         try:
             device = choose_device(args.device)
-            dtype = args.dtype if args.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
+            dtype = args.dtype if args.dtype != "auto" else usual_dtype(device)
             memory = PeakMemory(device)
             lisa, tokenizer = random_lisa(
                 args.random_weights, device=device, dtype=DTYPES[dtype], layers=args.layers, quantization=quantization

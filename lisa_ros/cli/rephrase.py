@@ -33,17 +33,21 @@ def main(argv: Sequence[str]) -> int:
     if args.wordings < 2 or args.batch < 1:
         raise UsageError("--wordings is at least 2, --batch at least 1")
 
-    import torch
     from tqdm import tqdm
 
     from lisa_ros.datasets.example import DatasetError
     from lisa_ros.datasets.reasoning import FOLDER
+    from lisa_ros.engine.engine import DTYPES, choose_device
+    from lisa_ros.engine.precision import usual_dtype
     from lisa_ros.training.rephrase import LanguageModel, rephrase_folder
 
-    device = args.device if args.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = args.dtype if args.dtype != "auto" else ("bfloat16" if device.startswith("cuda") else "float32")
     try:
-        rephraser = LanguageModel(args.model, device=device, dtype=getattr(torch, dtype), seed=args.seed)
+        device = choose_device(args.device)
+    except ValueError as error:
+        raise CommandError(f"--device: {error}") from error
+    dtype = args.dtype if args.dtype != "auto" else usual_dtype(device)
+    try:
+        rephraser = LanguageModel(args.model, device=str(device), dtype=DTYPES[dtype], seed=args.seed)
         counts = rephrase_folder(
             args.data / FOLDER / args.split,
             args.out / FOLDER / args.split,

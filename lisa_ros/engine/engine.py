@@ -22,6 +22,7 @@ from lisa_ros.engine.acceleration import Stage
 from lisa_ros.engine.clock import StageClock
 from lisa_ros.engine.models import resolve_model, resolve_vision_tower
 from lisa_ros.engine.naming import NAMES_ROOM, Grammar, name
+from lisa_ros.engine.precision import usual_dtype
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.engine.reading import Prefix, Reader, Readings, force
 from lisa_ros.engine.segmentation import Cancelled, Segmentation
@@ -113,7 +114,7 @@ class Engine:
         Args:
             model: ``lisa-mini``, a checkpoint directory, or a hub id.
             device: "auto" (CUDA when there is one, else CPU), or any torch device: "cpu", "cuda", "cuda:1", "mps", ...
-            dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16".
+            dtype: "auto" (bfloat16 on CUDA and on CPUs that multiply it, else float32), "float32", "bfloat16" or "float16".
             vision_tower: directory or hub id of the CLIP tower for checkpoints that hold none.
             conversation: prompt template; None takes the checkpoint's.
             quantization: "8bit" or "4bit" weights of the language model's layers, or "none".
@@ -136,7 +137,7 @@ class Engine:
                 raise ValueError(f'{name} "{value}" is not known; choose from {", ".join(filter(None, known))}')
         chosen = choose_device(device)
         if dtype == "auto":
-            dtype = "bfloat16" if chosen.type == "cuda" else "float32"
+            dtype = usual_dtype(chosen)
         directory = resolve_model(model)
         tower = resolve_vision_tower(model, directory, vision_tower)
         lisa, tokenizer = load_checkpoint(

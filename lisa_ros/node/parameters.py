@@ -105,7 +105,7 @@ PARAMETERS = (
     Declared(
         "dtype",
         "auto",
-        "Precision of the model; auto is bfloat16 on CUDA and float32 elsewhere.",
+        "Precision of the model; auto is bfloat16 on CUDA and on CPUs that multiply it, else float32.",
         choices=("auto", "float32", "bfloat16", "float16"),
         changes=UNCONFIGURED,
     ),

@@ -9,7 +9,7 @@ from lisa_ros.engine import Cancelled, CheckpointError, Engine, resolve_model
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine.load(CHECKPOINT, vision_tower=VISION_TOWER, device="cpu")
+    return Engine.load(CHECKPOINT, vision_tower=VISION_TOWER, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

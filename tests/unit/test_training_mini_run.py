@@ -165,7 +165,7 @@ def test_a_language_model_learns_on_the_towers_of_an_earlier_run_and_is_shipped(
     settings["lisa_ros"]["language"]["sha256"] = sha256_of(tmp_path / "a.gguf")
     (shipped / "config.json").write_text(json.dumps(settings))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    engine = Engine.load(embedded.assemble(shipped), device="cpu")
+    engine = Engine.load(embedded.assemble(shipped), device="cpu", dtype="float32")
 
     started, _ = load_adapter(tmp_path / "run" / "last", tmp_path / "work")
     trained = Engine(started.lisa.eval(), started.tokenizer)

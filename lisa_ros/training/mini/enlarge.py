@@ -1,9 +1,10 @@
-"""Let the CLIP-type tower of a run of mini-towers.yaml, or of a shipped folder, see larger pictures: the same patches, more of them.
+"""Let the image towers of a run of mini-towers.yaml, or of a shipped folder, see larger pictures: the same patches, more of them.
 
-    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 432 --out runs/mini-towers-432
+    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 432 --sam-image-size 576 --out runs/larger
 
-Weights stay as they are but for the position embeddings, which are interpolated (Dosovitskiy et al., 2021, section 3.2). Train part "words" on
-what comes of it (docs/training.md), then the language model, which finds more patches in its input.
+Weights stay as they are but for the position embeddings, which are interpolated (CLIP's and SAM's, Dosovitskiy et al., 2021, section 3.2; those of
+SAM's relative positions in blocks that attend everywhere, too). Then train part "words" (CLIP's tower) or "sam" (SAM's) on what comes of it, and the
+language model after them (docs/training.md): it finds more patches in its input, and other masks behind its prompts.
 """
 
 from __future__ import annotations
@@ -22,54 +23,80 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lisa_ros.model.checkpoint import replaced_directory
-from lisa_ros.model.config import CLIP_PREFIX, CheckpointError, VisionConfig
-from lisa_ros.model.integrity import SUMS
+from lisa_ros.model.config import CLIP_PREFIX, SAM_PREFIX, CheckpointError, VisionConfig
+from lisa_ros.model.integrity import SUMS, write_sums
+from lisa_ros.model.sam import SamConfig
 
 POSITIONS = CLIP_PREFIX + "embeddings.position_embedding.weight"
-WEIGHTS = "model.safetensors"
+SAM_POSITIONS = SAM_PREFIX + "image_encoder.pos_embed"
+WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
-def enlarge(folder: Path, out: Path, image_size: int) -> Path:
-    """Write a copy of ``folder`` whose tower sees pictures of ``image_size`` pixels a side; ``out`` is replaced when it is whole.
+def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_size: int | None = None) -> Path:
+    """Write a copy of ``folder`` whose towers see pictures of so many pixels a side (None: as before); ``out`` is replaced when it is whole.
 
     Raises:
-        CheckpointError: ``folder`` has no tower in one model.safetensors, or its patches do not fill such a picture.
+        CheckpointError: ``folder`` has no towers in one model.safetensors, or their patches do not fill such a picture.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        vision = VisionConfig(**config["lisa_ros"]["vision"])
+        vision, sam = (config["lisa_ros"][part] for part in ("vision", "sam"))
+        before, sam_before = VisionConfig(**vision), SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
         tensors = load_file(folder / WEIGHTS)
-        positions = tensors[POSITIONS]
+        positions, sam_positions = tensors[POSITIONS], tensors[SAM_POSITIONS]
     except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: not a folder of lisa train or ship with a CLIP tower in {WEIGHTS} ({error})") from error
-    if image_size <= 0 or image_size % vision.patch_size:
-        raise CheckpointError(f"--image-size {image_size}: must be a multiple of the patches' {vision.patch_size} pixels")
-    larger = replace(vision, image_size=image_size)
-    tensors[POSITIONS] = interpolated(positions, larger)
-    config["lisa_ros"]["vision"]["image_size"] = image_size
+        raise CheckpointError(f"{folder}: not a folder of lisa train or ship with towers in {WEIGHTS} ({error})") from error
+    for option, size, patch in (("--image-size", image_size, before.patch_size), ("--sam-image-size", sam_image_size, sam_before.patch_size)):
+        if size is not None and (size <= 0 or size % patch):
+            raise CheckpointError(f"{option} {size}: must be a multiple of the patches' {patch} pixels")
+    if image_size is not None:
+        tensors[POSITIONS] = interpolated(positions, replace(before, image_size=image_size))
+        vision["image_size"] = image_size
+    if sam_image_size is not None:
+        larger = replace(sam_before, image_size=sam_image_size)
+        tensors[SAM_POSITIONS] = resized(sam_positions[0], larger.grid)[None]
+        for name in (f"{SAM_PREFIX}image_encoder.blocks.{block}.attn.rel_pos_{axis}" for block in larger.global_attention for axis in "hw"):
+            tensors[name] = stretched(tensors[name], 2 * larger.grid - 1)
+        sam["image_size"] = sam_image_size
     with replaced_directory(out) as building:
-        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", SUMS))  # sums of other files
+        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", CARD, SUMS))
         save_file(tensors, building / WEIGHTS, metadata={"format": "pt"})
+        if (folder / SUMS).is_file():  # as ship writes them: without what is changed by hand or by calibrate
+            write_sums(building)
         (building / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        if (folder / CARD).is_file():
+            shutil.copyfile(folder / CARD, building / CARD)
     return out
 
 
 def interpolated(positions: Tensor, vision: VisionConfig) -> Tensor:
-    """Position embeddings [1+n,d], the class token's first, for as many patches as ``vision`` has: [1+patches,d], of the same type."""
+    """CLIP's position embeddings [1+n,d], the class token's first, for as many patches as ``vision`` has: [1+patches,d], of the same type."""
     before, after = (int(count**0.5) for count in (len(positions) - 1, vision.patches))
-    grid = positions[1:].float().T.reshape(1, -1, before, before)
-    grid = F.interpolate(grid, (after, after), mode="bicubic", align_corners=False)
-    return torch.cat([positions[:1], grid[0].flatten(1).T.to(positions.dtype)])
+    return torch.cat([positions[:1], resized(positions[1:].reshape(before, before, -1), after).flatten(0, 1)])
+
+
+def resized(grid: Tensor, side: int) -> Tensor:
+    """A square of embeddings [n,n,d] as [side,side,d], of the same type."""
+    larger = F.interpolate(grid.float().permute(2, 0, 1)[None], (side, side), mode="bicubic", align_corners=False)
+    return larger[0].permute(1, 2, 0).to(grid.dtype).contiguous()
+
+
+def stretched(steps: Tensor, count: int) -> Tensor:
+    """Embeddings of steps to the left and right [2n-1,d], the middle one of no step, as [count,d]: half the way across a picture stays so."""
+    return F.interpolate(steps.float().T[None], count, mode="linear", align_corners=True)[0].T.to(steps.dtype).contiguous()
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lisa_ros.training.mini.enlarge", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="RUN/last of mini-towers.yaml, or a shipped folder")
-    parser.add_argument("--image-size", type=int, required=True, help="pixels a side, a multiple of the tower's patch")
+    parser.add_argument("--image-size", type=int, help="CLIP's: pixels a side, a multiple of the tower's patch")
+    parser.add_argument("--sam-image-size", type=int, help="SAM's: the same; masks become as much finer")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     options = parser.parse_args(argv)
+    if options.image_size is None and options.sam_image_size is None:
+        parser.error("name a size: --image-size, --sam-image-size")
     try:
-        print(enlarge(options.folder, options.out, options.image_size))
+        print(enlarge(options.folder, options.out, options.image_size, options.sam_image_size))
     except CheckpointError as error:
         print(f"enlarge: {error}", file=sys.stderr)
         return 1

@@ -53,8 +53,7 @@ class Objective(nn.Module):
         sam = self.lisa.sam
         embedding = sam.image_encoder(sam.normalise(batch.sam)) if stage.part in ("vision", "sam", "whole") else None
         if stage.part in ("vision", "sam"):
-            prompts = self.warmup.named_prompts(batch.named, self._codes(batch.named.place))
-            self._mask_losses(losses, embedding[batch.named_row], prompts, batch.named_masks, batch.valid)
+            self._mask_losses(losses, embedding[batch.named_row], self.prompts_of(batch.named), batch.named_masks, batch.valid)
         elif stage.part == "words":
             losses["words"] = self.warmup.words(patches, batch, self.patch_codes(patches, batch.valid))
         else:
@@ -121,7 +120,11 @@ class Objective(nn.Module):
     @torch.no_grad()
     def _goals(self, batch: Batch) -> Tensor:
         """The prompts [n,prompt_dim] of the targets' names."""
-        return self.warmup.named_prompts(batch.targets, self._codes(batch.targets.place)).float()
+        return self.prompts_of(batch.targets).float()
+
+    def prompts_of(self, names: Names) -> Tensor:
+        """Mask prompts [n,prompt_dim] that name things."""
+        return self.warmup.named_prompts(names, self._codes(names.place))
 
     def patch_codes(self, patches: Tensor, valid: tuple[int, int]) -> Tensor:
         """Position codes [p,prompt_dim] of the middles of CLIP's patches; SAM pads below and right, ``clip_fit: pad`` on both sides."""

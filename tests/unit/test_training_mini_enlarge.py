@@ -72,6 +72,15 @@ def test_steps_to_both_sides_are_stretched_about_no_step():
     assert torch.equal(stretched(steps, 7), steps)
 
 
+@pytest.mark.parametrize(("part", "setting"), [("sam", {"global_attention": [7]}), ("sam", {"corners": 4}), ("vision", {"corners": 4})])
+def test_sizes_that_are_not_those_of_the_weights_are_refused(part, setting, folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    config["lisa_ros"][part].update(setting)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="not a folder of lisa train or ship with towers"):
+        enlarge(folder, tmp_path / "larger", sam_image_size=48)
+
+
 def test_a_size_must_be_named(folder, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([str(folder), "--out", str(tmp_path / "larger")])

@@ -1,6 +1,6 @@
 """Let the image towers of a run of mini-towers.yaml, or of a shipped folder, see larger pictures: the same patches, more of them.
 
-    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 432 --sam-image-size 576 --out runs/larger
+    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 432 --sam-image-size 768 --out runs/larger
 
 Weights stay as they are but for the position embeddings, which are interpolated (CLIP's and SAM's, Dosovitskiy et al., 2021, section 3.2; those of
 SAM's relative positions in blocks that attend everywhere, too). Then train part "words" (CLIP's tower) or "sam" (SAM's) on what comes of it, and the
@@ -43,8 +43,9 @@ def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_si
         vision, sam = (config["lisa_ros"][part] for part in ("vision", "sam"))
         before, sam_before = VisionConfig(**vision), SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
         tensors = load_file(folder / WEIGHTS)
-        positions, sam_positions = tensors[POSITIONS], tensors[SAM_POSITIONS]
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        steps = [f"{SAM_PREFIX}image_encoder.blocks.{block}.attn.rel_pos_{axis}" for block in sam_before.global_attention for axis in "hw"]
+        positions, sam_positions, *rows = (tensors[name] for name in (POSITIONS, SAM_POSITIONS, *steps))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a folder of lisa train or ship with towers in {WEIGHTS} ({error})") from error
     for option, size, patch in (("--image-size", image_size, before.patch_size), ("--sam-image-size", sam_image_size, sam_before.patch_size)):
         if size is not None and (size <= 0 or size % patch):
@@ -55,8 +56,7 @@ def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_si
     if sam_image_size is not None:
         larger = replace(sam_before, image_size=sam_image_size)
         tensors[SAM_POSITIONS] = resized(sam_positions[0], larger.grid)[None]
-        for name in (f"{SAM_PREFIX}image_encoder.blocks.{block}.attn.rel_pos_{axis}" for block in larger.global_attention for axis in "hw"):
-            tensors[name] = stretched(tensors[name], 2 * larger.grid - 1)
+        tensors |= {name: stretched(row, 2 * larger.grid - 1) for name, row in zip(steps, rows)}
         sam["image_size"] = sam_image_size
     with replaced_directory(out) as building:
         shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", CARD, SUMS))

@@ -3,7 +3,7 @@
     python benchmarks/named_masks.py [--model lisa-mini] [--count 24]
 
 In parts "vision" and "sam" of the training (docs/training.md) masks are asked for by prompts that name kind, colour and place. Here each thing of the
-validation scenes of benchmarks/patch_words.py is asked for so. No question can be answered with better masks, in the mean, than these: what is lost
+validation scenes of benchmarks/things_by_size.py is asked for so. No question can be answered with better masks, in the mean, than these: what is lost
 here is lost by SAM's tower and the mask decoder, the rest of an evaluation's loss by what reads pictures and questions. A minute on two cores.
 """
 
@@ -15,9 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from patch_words import FIRST_SEED, SIZES
 from safetensors.torch import load_file
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -26,12 +24,12 @@ from lisa_ros.engine.embedded import NAMES
 from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.model.sam.sam import upscale_masks
+from lisa_ros.training.mini.batch import together
 from lisa_ros.training.mini.objective import Objective
 from lisa_ros.training.mini.run import warm_up_for
-from lisa_ros.training.mini.samples import Names, middles, shrink
-from scannet_tools.synthetic import make_frame
-from scannet_tools.synthetic.kinds import KIND_NAMES
-from scannet_tools.synthetic.palette import COLORS
+from lisa_ros.training.mini.samples import names_of, shrink
+from scannet_tools.synthetic.scene import SyntheticFrame
+from things_by_size import by_size
 
 
 class NamedMasks:
@@ -52,8 +50,7 @@ class NamedMasks:
         grid = 4 * config.sam.grid
         valid = sam_resize_shape(*instance.shape, grid)
         masks = np.array([shrink(instance == thing.id, valid, grid) for thing in things])
-        kinds, colors = [KIND_NAMES.index(thing.kind) for thing in things], [1 + COLORS.index(thing.color) for thing in things]
-        names = Names(torch.tensor(kinds), torch.tensor(colors), torch.from_numpy(middles(masks)), torch.ones(len(things), 3, dtype=torch.bool))
+        names = together([names_of(things, [(True, True, True)] * len(things), masks)])
         embedding = sam.image_encoder(sam.normalise(torch.from_numpy(inputs.sam)[None]))
         low_res = sam.masks(embedding, self.objective.prompts_of(names))
         return (upscale_masks(low_res, config.sam.image_size, inputs.resized, inputs.original) > 0).numpy()
@@ -65,17 +62,14 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=24, help="validation scenes")
     args = parser.parse_args()
     ask = NamedMasks(args.model)
-    found: dict[int, list[float]] = {size: [] for size in SIZES}
-    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + args.count), unit="frame", disable=None):
-        frame = make_frame(seed, split="val")
-        things = [thing for thing in frame.objects if thing.pixels >= SIZES[0]]
-        for thing, mask in zip(things, ask(frame.color, frame.instance, things)):
-            true = frame.instance == thing.id
-            found[max(size for size in SIZES if size <= thing.pixels)].append((mask & true).sum() / (mask | true).sum())
+
+    def overlaps(frame: SyntheticFrame, things: list) -> list[float]:
+        true = [frame.instance == thing.id for thing in things]
+        return [(mask & one).sum() / (mask | one).sum() for mask, one in zip(ask(frame.color, frame.instance, things), true)]
+
     print("pixels from   things   mean IoU")
-    for size, ious in [*found.items(), ("all", sum(found.values(), []))]:
-        if ious:
-            print(f"{size:>11} {len(ious):>8} {np.mean(ious):>10.3f}")
+    for size, found in by_size(overlaps, args.count).items():
+        print(f"{size:>11} {len(found):>8} {np.mean(found):>10.3f}")
     return 0
 
 

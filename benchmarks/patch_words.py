@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,12 +24,10 @@ from lisa_ros.model.checkpoint import load_checkpoint
 from lisa_ros.model.preprocessing import preprocess, sam_resize_shape
 from lisa_ros.training.mini.objective import Objective
 from lisa_ros.training.mini.run import kind_and_color_words, warm_up_for
-from scannet_tools.synthetic import make_frame
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
-
-FIRST_SEED = 9000
-SIZES = (300, 1000, 2000, 4000, 8000, 16000)  # least pixels of 640 x 480; smaller things are left out
+from scannet_tools.synthetic.scene import SyntheticFrame
+from things_by_size import by_size
 
 
 class PatchWords:
@@ -71,19 +68,15 @@ def main() -> int:
     args = parser.parse_args()
     read = PatchWords(args.model)
     vision = read.lisa.config.vision
-    right: dict[int, list[tuple[bool, bool]]] = {size: [] for size in SIZES}
-    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + args.count), unit="frame", disable=None):
-        frame = make_frame(seed, split="val")
+
+    def right(frame: SyntheticFrame, things: list) -> list[tuple[bool, bool]]:
         kinds, colors = read(frame.color)
-        for thing in frame.objects:
-            if thing.pixels >= SIZES[0]:
-                patch = filled_most(frame.instance, thing.id, vision.image_size // vision.patch_size)
-                size = max(size for size in SIZES if size <= thing.pixels)
-                right[size].append((KIND_NAMES[kinds[patch]] == thing.kind, COLORS[colors[patch]] == thing.color))
+        patches = [filled_most(frame.instance, thing.id, vision.image_size // vision.patch_size) for thing in things]
+        return [(KIND_NAMES[kinds[p]] == thing.kind, COLORS[colors[p]] == thing.color) for p, thing in zip(patches, things)]
+
     print("pixels from   things   kind right   colour right")
-    for size, found in [*right.items(), ("all", sum(right.values(), []))]:
-        if found:
-            print("{:>11} {:>8} {:>12.0%} {:>14.0%}".format(size, len(found), *np.mean(found, 0)))
+    for size, found in by_size(right, args.count).items():
+        print("{:>11} {:>8} {:>12.0%} {:>14.0%}".format(size, len(found), *np.mean(found, 0)))
     return 0
 
 

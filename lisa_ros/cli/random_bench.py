@@ -17,8 +17,8 @@ from lisa_ros.cli.errors import CommandError
 from lisa_ros.cli.model import load_options
 from lisa_ros.cli.table import render
 from lisa_ros.engine import CheckpointError, Engine
-from lisa_ros.engine.engine import DTYPES, choose_device
-from lisa_ros.engine.precision import usual_dtype
+from lisa_ros.engine.engine import choose_device
+from lisa_ros.engine.precision import choose_dtype
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.evaluation import stage_timing
 from lisa_ros.evaluation.memory import PeakMemory
@@ -69,10 +69,10 @@ class RandomBench:
         quantization, compiled = options.get("quantization", "none"), options.get("compile", False)
         try:
             device = choose_device(args.device)
-            dtype = args.dtype if args.dtype != "auto" else usual_dtype(device)
+            dtype = choose_dtype(args.dtype, device)
             memory = PeakMemory(device)
             lisa, tokenizer = random_lisa(
-                args.random_weights, device=device, dtype=DTYPES[dtype], layers=args.layers, quantization=quantization
+                args.random_weights, device=device, dtype=dtype, layers=args.layers, quantization=quantization
             )
         except (CheckpointError, ValueError) as error:
             raise CommandError(f"--random-weights {args.random_weights}: {error}") from error

@@ -37,17 +37,17 @@ def main(argv: Sequence[str]) -> int:
 
     from lisa_ros.datasets.example import DatasetError
     from lisa_ros.datasets.reasoning import FOLDER
-    from lisa_ros.engine.engine import DTYPES, choose_device
-    from lisa_ros.engine.precision import usual_dtype
+    from lisa_ros.engine.engine import choose_device
+    from lisa_ros.engine.precision import choose_dtype
     from lisa_ros.training.rephrase import LanguageModel, rephrase_folder
 
     try:
         device = choose_device(args.device)
     except ValueError as error:
         raise CommandError(f"--device: {error}") from error
-    dtype = args.dtype if args.dtype != "auto" else usual_dtype(device)
+    dtype = choose_dtype(args.dtype, device)
     try:
-        rephraser = LanguageModel(args.model, device=str(device), dtype=DTYPES[dtype], seed=args.seed)
+        rephraser = LanguageModel(args.model, device=str(device), dtype=dtype, seed=args.seed)
         counts = rephrase_folder(
             args.data / FOLDER / args.split,
             args.out / FOLDER / args.split,

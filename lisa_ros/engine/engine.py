@@ -22,7 +22,7 @@ from lisa_ros.engine.acceleration import Stage
 from lisa_ros.engine.clock import StageClock
 from lisa_ros.engine.models import resolve_model, resolve_vision_tower
 from lisa_ros.engine.naming import NAMES_ROOM, Grammar, name
-from lisa_ros.engine.precision import usual_dtype
+from lisa_ros.engine.precision import DTYPES, choose_dtype
 from lisa_ros.engine.prompting import Prompter
 from lisa_ros.engine.reading import Prefix, Reader, Readings, force
 from lisa_ros.engine.segmentation import Cancelled, Segmentation
@@ -36,7 +36,6 @@ from lisa_ros.model.prompt import CONVERSATIONS, MASK_ANSWER
 from lisa_ros.model.sam.sam import upscale_masks
 from lisa_ros.model.tokenizer import LisaTokenizer
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -136,12 +135,10 @@ class Engine:
             if value not in known:
                 raise ValueError(f'{name} "{value}" is not known; choose from {", ".join(filter(None, known))}')
         chosen = choose_device(device)
-        if dtype == "auto":
-            dtype = usual_dtype(chosen)
         directory = resolve_model(model)
         tower = resolve_vision_tower(model, directory, vision_tower)
         lisa, tokenizer = load_checkpoint(
-            directory, vision_tower=tower, device=chosen, dtype=DTYPES[dtype], quantization=quantization
+            directory, vision_tower=tower, device=chosen, dtype=choose_dtype(dtype, chosen), quantization=quantization
         )
         if clip_fit is not None:
             lisa.config = dataclasses.replace(lisa.config, clip_fit=clip_fit)

@@ -192,7 +192,7 @@ def parse_config(
         if vision is None:
             vision = stored_vision(data, shapes)
         if "sam" in ours:
-            sam = SamConfig(**{**ours["sam"], "global_attention": tuple(ours["sam"]["global_attention"])})
+            sam = SamConfig.from_json(ours["sam"])
         else:
             sam = SamConfig.from_shapes(
                 {k.removeprefix(SAM_PREFIX): v for k, v in shapes.items() if k.startswith(SAM_PREFIX)}

@@ -16,7 +16,7 @@ SAM = {"image_size": 32, "patch_size": 8, "width": 8, "depth": 2, "heads": 2, "w
 
 
 def sam_of(size):
-    return Sam(SamConfig(**{**SAM, "image_size": size, "global_attention": tuple(SAM["global_attention"])}))
+    return Sam(SamConfig.from_json(SAM | {"image_size": size}))
 
 
 @pytest.fixture

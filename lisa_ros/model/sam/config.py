@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class SamConfig:
     def grid(self) -> int:
         """Patches along one side of the padded picture."""
         return self.image_size // self.patch_size
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SamConfig:
+        """Sizes as a configuration file or a recipe has them.
+
+        Raises:
+            KeyError: no global_attention. TypeError: an unknown size.
+        """
+        return cls(**{**data, "global_attention": tuple(data["global_attention"])})
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> SamConfig:

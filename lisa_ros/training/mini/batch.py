@@ -102,9 +102,9 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
         decisions=torch.tensor(decisions, dtype=torch.long).reshape(-1, 4),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
         masks=tensor(np.concatenate([s.masks for s in samples])),
-        targets=_together([s.targets for s in samples]),
+        targets=together([s.targets for s in samples]),
         named_masks=tensor(np.concatenate([s.named_masks for s in samples])),
-        named=_together([s.named for s in samples]),
+        named=together([s.named for s in samples]),
         named_row=tensor(np.repeat(np.arange(len(samples)), [len(s.named.kind) for s in samples])),
         valid=samples[0].valid,
         category=tensor(np.stack([s.category for s in samples])),
@@ -113,5 +113,6 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
     )
 
 
-def _together(names: list[Names]) -> Names:
+def together(names: list[Names]) -> Names:
+    """The names of several samples as tensors."""
     return Names(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*(vars(one).values() for one in names))))

@@ -41,7 +41,7 @@ def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_si
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         vision, sam = (config["lisa_ros"][part] for part in ("vision", "sam"))
-        before, sam_before = VisionConfig(**vision), SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
+        before, sam_before = VisionConfig(**vision), SamConfig.from_json(sam)
         tensors = load_file(folder / WEIGHTS)
         steps = [f"{SAM_PREFIX}image_encoder.blocks.{block}.attn.rel_pos_{axis}" for block in sam_before.global_attention for axis in "hw"]
         positions, sam_positions, *rows = (tensors[name] for name in (POSITIONS, SAM_POSITIONS, *steps))

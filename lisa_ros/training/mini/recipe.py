@@ -127,8 +127,7 @@ class Recipe:
         try:
             language = LanguageConfig(vocab_size=vocab_size, **model.pop("language"))
             vision = VisionConfig(**model.pop("vision"))
-            sam = model.pop("sam")
-            sam = SamConfig(**{**sam, "global_attention": tuple(sam["global_attention"])})
+            sam = SamConfig.from_json(model.pop("sam"))
             return LisaConfig(language=language, vision=vision, sam=sam, name=self.name, **model)
         except (KeyError, TypeError) as error:
             raise RecipeError(f"recipe {self.name}: model: {error}") from error

@@ -173,11 +173,6 @@ def make_sample(
         masks = [shrink(np.isin(frame.instance, ids), valid, grid) for ids in groups]
         return np.array(masks, np.float32).reshape(-1, grid, grid)
 
-    def names_of(things: Sequence[View], told: Sequence[tuple[bool, bool, bool]], masks: np.ndarray) -> Names:
-        kinds = np.array([KIND_NAMES.index(view.kind) for view in things], np.int64)
-        colors = np.array([1 + COLORS.index(view.color) for view in things], np.int64)
-        return Names(kinds, colors, middles(masks), np.array(told, bool).reshape(-1, 3))
-
     masks = masks_of([[view.id] for view in targets])
     clear = [view for view in frame.objects if view.pixels >= MIN_SHARE * frame.instance.size]
     picked = [clear[i] for i in rng.permutation(len(clear))[:names]]
@@ -201,6 +196,13 @@ def make_sample(
         color=classes(values_of(frame, lambda view: 1 + COLORS.index(view.color), 0, np.int64), valid, grid),
         measures=np.stack([classes(values_of(frame, measure, np.nan, np.float32), valid, grid, np.nan) for measure in MEASURES]),
     )
+
+
+def names_of(things: Sequence[View], told: Sequence[tuple[bool, bool, bool]], masks: np.ndarray) -> Names:
+    """Names of n things with masks [n,l,l]; of each, ``told`` says what belongs to it."""
+    kinds = np.array([KIND_NAMES.index(view.kind) for view in things], np.int64)
+    colors = np.array([1 + COLORS.index(view.color) for view in things], np.int64)
+    return Names(kinds, colors, middles(masks), np.array(told, bool).reshape(-1, 3))
 
 
 def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: LisaTokenizer) -> list[tuple[int, int, int]]:

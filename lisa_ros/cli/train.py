@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
         prog="lisa train",
         description="Train LISA by a recipe of config/train. The same command goes on where an earlier call stopped.",
         epilog="Several GPUs: accelerate launch --config_file config/accelerate/ddp.yaml -m lisa_ros.cli train RECIPE ... "
-        "config/train/mini-towers.yaml and mini.yaml train lisa-mini and have arguments of their own: lisa train config/train/mini.yaml --help",
+        "config/train/mini-towers.yaml, mini-masks.yaml and mini.yaml train lisa-mini and have arguments of their own: lisa train config/train/mini.yaml --help",
     )
     parser.add_argument("recipe", type=Path, help="e.g. config/train/lisa-7b.yaml")
     parser.add_argument(

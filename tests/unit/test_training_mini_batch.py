@@ -1,6 +1,7 @@
 """Packing several questions behind one picture changes nothing about what each of them sees."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss, rarity, shares_of
 from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
-from lisa_ros.training.mini.samples import MEASURES, TELLINGS, blurred, group_of, make_sample, part_of
+from lisa_ros.training.mini.samples import MEASURES, blurred, group_of, make_sample, part_of, telling
 from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
@@ -241,7 +242,14 @@ def test_a_name_means_all_that_it_fits_unless_a_place_is_told():
     assert ids(True, True, False) == [1, 2] and ids(True, False, False) == [1, 2, 3]
     assert ids(False, True, False) == [1, 2, 4]
     assert ids(True, True, True) == ids(False, False, True) == [1]
-    assert sum(share for _, share in TELLINGS) == pytest.approx(1.0)
+
+
+def test_a_share_of_the_names_tells_no_place():
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.3, 1.0):
+        told = np.array([telling(share, rng) for _ in range(4000)])
+        assert told.any(1).all() and 1 - told[:, 2].mean() == pytest.approx(share, abs=0.03)
+        assert told[:, :2].all(1).any()  # kind and colour are told, too, with a place and without
 
 
 def test_named_masks_are_those_of_their_objects(lisa, tokenizer):
@@ -368,6 +376,12 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[0] == pytest.approx(0.1) and rates[20] == 1.0 and rates[-1] == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize("name", ["mini-towers", "mini-masks", "mini"])
+def test_recipes_of_the_embedded_model_are_read(name):
+    recipe = read_recipe(Path(__file__).parents[2] / "config" / "train" / f"{name}.yaml")
+    assert recipe.name == f"lisa-{name}" and recipe.optimizer == "muon"
+
+
 def test_a_bad_recipe_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("name: x\nseed: 1\nstages: []\nstart: {language: a}\n")
@@ -381,7 +395,7 @@ def test_a_bad_recipe_is_named(tmp_path):
     )
     with pytest.raises(RecipeError, match='part "all"'):
         read_recipe(path)
-    for wrong, said in (("part: language, questions: 0", "learns from questions"), ("part: words, questions: 0, crop: 0", "crop 0 is no share")):
+    for wrong, said in (("part: language, questions: 0", "learns from questions"), ("part: words, questions: 0, crop: 0", "crop 0 is no share"), ("groups: 2", "groups 2 is no share of the names")):
         path.write_text(f"name: x\nseed: 1\nvocabulary: 1\nmodel: {{}}\nstages: [{{name: s, images: 1, batch: 1, lr: 1.0, {wrong}}}]\n")
         with pytest.raises(RecipeError, match=said):
             read_recipe(path)

@@ -9,7 +9,7 @@ from lisa_ros.training.recipe import RecipeError, Validation, changed_keys, read
 from lisa_ros.training.schedule import learning_rate
 
 FOLDER = Path(__file__).parents[2] / "config" / "train"
-PAPER = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("mini", "mini-towers", "tiny"))
+PAPER = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("mini", "mini-masks", "mini-towers", "tiny"))
 SEMANTIC = {"ade20k", "cocostuff", "mapillary", "paco_lvis", "pascal_part"}
 
 

@@ -34,7 +34,8 @@ class Stage:
         told: share of a batch's pictures whose patches are the words of what they show instead of what CLIP's tower sees ("language", "whole").
         fit_head: begin with the head that a regression finds for the language model as it is then (``lisa_ros.training.mini.head``).
         crop: half of the pictures are parts of pictures around one of their things, whose width is at least this share of the whole.
-        names: objects a picture whose masks are asked for by name ("vision", "sam").
+        names: objects a picture whose masks are asked for by name ("vision", "sam"). groups: share of those names that do not tell the place, and
+            mean everything of that kind or colour. A language model asks for one thing at a time.
         blur: how far beside the target a name's place may be told, as a share of SAM's square: a language model's is not exact, and the mask decoder
             should find the thing nevertheless ("vision", "sam").
         absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
@@ -52,6 +53,7 @@ class Stage:
     part: str = "whole"
     crop: float = 0.65
     names: int = 0
+    groups: float = 0.3
     blur: float = 0.0
     told: float = 0.0
     fit_head: bool = False
@@ -67,6 +69,8 @@ class Stage:
             raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
         if self.questions < 1 and self.part in ("language", "whole"):
             raise TypeError(f'stage {self.name}: part "{self.part}" learns from questions: they must be 1 or more')
+        if not 0 <= self.groups <= 1:
+            raise TypeError(f"stage {self.name}: groups {self.groups} is no share of the names")
         if not 0 < self.crop <= 1:
             raise TypeError(f"stage {self.name}: crop {self.crop} is no share of a picture's width")
 

@@ -121,7 +121,8 @@ class SyntheticSamples(IterableDataset):
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
                         frame = part_of(frame, stage.crop, rng) if rng.random() < 0.5 else frame
-                        yield make_sample(frame, self.config, self.tokenizer, stage.questions, rng, names=stage.names, blur=stage.blur, written=stage.written)
+                        asked = {"names": stage.names, "groups": stage.groups, "blur": stage.blur, "written": stage.written}
+                        yield make_sample(frame, self.config, self.tokenizer, stage.questions, rng, **asked)
 
 
 def part_of(frame: ExportedFrame, least: float, rng: np.random.Generator) -> ExportedFrame:
@@ -143,11 +144,12 @@ def make_sample(
     rng: np.random.Generator,
     *,
     names: int = 0,
+    groups: float = 0.0,
     blur: float = 0.0,
     written: int | None = None,
     augment: bool = True,
 ) -> Sample:
-    """A sample of ``count`` questions and ``names`` named objects from one exported frame.
+    """A sample of ``count`` questions and ``names`` named objects from one exported frame; ``groups`` and ``blur`` as in ``Stage``.
 
     The answers of the first ``written`` questions (None: of all) are learned to their end, the others as far as they are decided. What masks come
     from stands before that, and the rest would be a quarter of the text.
@@ -176,7 +178,7 @@ def make_sample(
     masks = masks_of([[view.id] for view in targets])
     clear = [view for view in frame.objects if view.pixels >= MIN_SHARE * frame.instance.size]
     picked = [clear[i] for i in rng.permutation(len(clear))[:names]]
-    told = [TELLINGS[rng.choice(len(TELLINGS), p=[share for _, share in TELLINGS])][0] for _ in picked]
+    told = [telling(groups, rng) for _ in picked]
     named_masks = masks_of([[one.id for one in group_of(view, frame.objects, what)] for view, what in zip(picked, told)])
     named = names_of(picked, told, named_masks)
     named.place = blurred(named.place, blur, rng)
@@ -220,11 +222,15 @@ TAUGHT = {**AIM, "relational": 4, "comparison": 2, "several": 2, "use": 7, "abse
 """At most so many questions of each kind about a picture of training: more than in the splits of those that take longest to learn."""
 
 MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))
-TELLINGS = (
-    ((True, True, True), 0.5), ((True, False, True), 0.1), ((False, False, True), 0.1),
-    ((True, True, False), 0.15), ((True, False, False), 0.1), ((False, True, False), 0.05),
-)  # fmt: skip
-"""(kind, colour, place) -> how often a name is made of them."""
+ONE_TOLD = (((True, True, True), 5), ((True, False, True), 1), ((False, False, True), 1))
+ALL_TOLD = (((True, True, False), 3), ((True, False, False), 2), ((False, True, False), 1))
+"""(kind, colour, place) and how often a name of one thing, and of all that are alike, is made of them."""
+
+
+def telling(groups: float, rng: np.random.Generator) -> tuple[bool, bool, bool]:
+    """What belongs to a name; of a share ``groups`` the place does not, so that it means all that fit it."""
+    tellings, often = zip(*(ALL_TOLD if rng.random() < groups else ONE_TOLD))
+    return tellings[rng.choice(len(tellings), p=np.array(often) / sum(often))]
 
 
 def group_of(view: View, objects: Sequence[View], told: tuple[bool, bool, bool]) -> list[View]:

@@ -10,22 +10,18 @@ together, stay those of the first. Calibrate it afterwards.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CheckpointError
-from lisa_ros.model.integrity import SUMS, write_sums
 from lisa_ros.training.adapter import ADAPTER, ADAPTER_CONFIG
+from lisa_ros.training.mini.folder import WEIGHTS, write_changed
 
-WEIGHTS, ROWS = "model.safetensors", ".rows"
-BY_HAND = ("config.json", "README.md")
-"""Left out of the sums, as ship does: calibration and people change them."""
+ROWS = ".rows"
 
 
 def average(folder: Path, other: Path, out: Path) -> Path:
@@ -34,29 +30,23 @@ def average(folder: Path, other: Path, out: Path) -> Path:
     Raises:
         CheckpointError: one of the two is no shipped folder, or they adapt different matrices.
     """
-    adapters, weights = ([_read(place / file, place) for place in (folder, other)] for file in (ADAPTER, WEIGHTS))
+    adapters, weights = ([_read(place / file) for place in (folder, other)] for file in (ADAPTER, WEIGHTS))
     if len({_text(place / ADAPTER_CONFIG) for place in (folder, other)}) > 1:  # equal shapes may be scaled differently
         raise CheckpointError(f"{folder} and {other}: their {ADAPTER_CONFIG} differ, so the mean of their adapters means nothing")
-    with replaced_directory(out) as building:
-        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, ADAPTER, SUMS, *BY_HAND))
-        for file, (ours, theirs) in ((ADAPTER, adapters), (WEIGHTS, weights)):
-            both = [name for name in ours if file == ADAPTER or name.endswith(ROWS)]
-            if any(name not in theirs or theirs[name].shape != ours[name].shape for name in both):
-                raise CheckpointError(f"{folder / file} and {other / file}: not of the same layers and sizes")
-            means = {name: ((ours[name].float() + theirs[name].float()) / 2).to(ours[name].dtype) for name in both}
-            save_file(ours | means, building / file, metadata={"format": "pt"})
-        write_sums(building)
-        for file in BY_HAND:
-            if (folder / file).is_file():
-                shutil.copyfile(folder / file, building / file)
-    return out
+    changed = {}
+    for file, (ours, theirs) in ((ADAPTER, adapters), (WEIGHTS, weights)):
+        both = [name for name in ours if file == ADAPTER or name.endswith(ROWS)]
+        if any(name not in theirs or theirs[name].shape != ours[name].shape for name in both):
+            raise CheckpointError(f"{folder / file} and {other / file}: not of the same layers and sizes")
+        changed[file] = ours | {name: ((ours[name].float() + theirs[name].float()) / 2).to(ours[name].dtype) for name in both}
+    return write_changed(folder, out, changed, sums=True)
 
 
-def _read(path: Path, folder: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: not what lisa_ros.training.mini.ship wrote ({path.name}: {error})") from error
+        raise CheckpointError(f"{path.parent}: not what lisa_ros.training.mini.ship wrote ({path.name}: {error})") from error
 
 
 def _text(path: Path) -> str:

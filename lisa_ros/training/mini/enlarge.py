@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +18,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from lisa_ros.model.checkpoint import replaced_directory
 from lisa_ros.model.config import CLIP_PREFIX, SAM_PREFIX, CheckpointError, VisionConfig
-from lisa_ros.model.integrity import SUMS, write_sums
+from lisa_ros.model.integrity import SUMS
 from lisa_ros.model.sam import SamConfig
+from lisa_ros.training.mini.folder import WEIGHTS, write_changed
 
 POSITIONS = CLIP_PREFIX + "embeddings.position_embedding.weight"
 SAM_POSITIONS = SAM_PREFIX + "image_encoder.pos_embed"
-WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
 def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_size: int | None = None) -> Path:
@@ -58,15 +56,7 @@ def enlarge(folder: Path, out: Path, image_size: int | None = None, sam_image_si
         tensors[SAM_POSITIONS] = resized(sam_positions[0], larger.grid)[None]
         tensors |= {name: stretched(row, 2 * larger.grid - 1) for name, row in zip(steps, rows)}
         sam["image_size"] = sam_image_size
-    with replaced_directory(out) as building:
-        shutil.copytree(folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", CARD, SUMS))
-        save_file(tensors, building / WEIGHTS, metadata={"format": "pt"})
-        if (folder / SUMS).is_file():  # as ship writes them: without what is changed by hand or by calibrate
-            write_sums(building)
-        (building / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        if (folder / CARD).is_file():
-            shutil.copyfile(folder / CARD, building / CARD)
-    return out
+    return write_changed(folder, out, {WEIGHTS: tensors}, sums=(folder / SUMS).is_file(), config=config)
 
 
 def interpolated(positions: Tensor, vision: VisionConfig) -> Tensor:

@@ -1,11 +1,10 @@
 """Which precision "auto" is."""
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from lisa_ros.engine import precision  # noqa: E402
-from lisa_ros.engine.precision import cpu_multiplies_bfloat16, usual_dtype  # noqa: E402
+from lisa_ros.engine import precision
+from lisa_ros.engine.precision import cpu_multiplies_bfloat16, usual_dtype
 
 PROCESSOR = "processor\t: {}\nmodel name\t: some\nflags\t\t: fpu avx512f {}\nbugs\t\t: amx_bf16\n\n"
 

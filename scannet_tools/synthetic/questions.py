@@ -259,7 +259,7 @@ class Asker:
     def _use_text(self, use: Use) -> str:
         if self.unseen:
             return self._pick(use.unseen)
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.7:
             return self._pick(use.said)
         thing = self._pick(("something to", "a thing to", "something I can", "what I can"))
         return self._request(f"{thing} {self._pick(use.to)}", "")

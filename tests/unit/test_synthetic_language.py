@@ -40,7 +40,7 @@ def trained(use) -> tuple[str, ...]:
 
 def test_every_use_is_said_in_many_ways():
     for use in TRAINED:
-        assert len({*map(normal, use.said)}) >= 18, use.to
+        assert len({*map(normal, use.said)}) >= 80, use.to
         assert len({*map(normal, use.to)}) >= 8, use.to
     for use in USES:
         assert len({*map(normal, use.unseen)}) >= 2, use.to
@@ -106,7 +106,7 @@ def test_there_are_many_usual_wordings():
     for name, count in counts.items():
         assert len(set(getattr(USUAL, name))) >= count, name
     for name in ("left", "right", "front", "behind", "beside", "on", "leftmost", "rightmost", "near", "far"):
-        assert 6 <= len(set(getattr(USUAL, name))) <= 10, name
+        assert len(set(getattr(USUAL, name))) >= 6, name
 
 
 def test_far_more_questions_can_be_composed_than_are_drawn():
@@ -115,6 +115,6 @@ def test_far_more_questions_can_be_composed_than_are_drawn():
         requests.add(f"{opening}{verb} {{the}}{closing}" + ("?" if opening.startswith(ASKING) else ""))
     sentences = {text for use in TRAINED for text in use.said}
     completions = {text for use in TRAINED for text in use.to}
-    assert len(sentences) > 1000
+    assert len(sentences) > 12_000
     assert len(completions) > 500
     assert len(sentences) + len(requests) * len(completions) > 30_000

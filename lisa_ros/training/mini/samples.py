@@ -218,7 +218,7 @@ def nouns_of(prompts: Sequence[Sequence[int]], kinds: Sequence[str], tokenizer: 
     return found
 
 
-TAUGHT = {**AIM, "relational": 4, "comparison": 2, "several": 2, "use": 7, "absent": 5}
+TAUGHT = {**AIM, "relational": 4, "comparison": 3, "several": 2, "use": 12, "absent": 6}
 """At most so many questions of each kind about a picture of training: more than in the splits of those that take longest to learn."""
 
 MEASURES = (lambda view: math.log(view.z), lambda view: math.log(view.size[2]), lambda view: math.log(view.volume))

@@ -66,7 +66,7 @@ def test_a_full_disk_leaves_the_scenes_that_were_done_and_no_more(tmp_path):
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
-    run = start("--out", tmp_path, "--frames", 5000, "--jobs", 2, *SMALL)
+    run = start("--out", tmp_path, "--frames", 10000, "--jobs", 2, *SMALL)
     part = tmp_path / "scans" / ".scene9000_00.part"
     while not list(part.glob("*.sens")) + list(part.glob(".*.sens*")):
         assert run.poll() is None, run.communicate()[1]

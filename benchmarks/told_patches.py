@@ -82,7 +82,8 @@ def main() -> int:
 
 
 def outcome(frame: SyntheticFrame, targets: tuple[int, ...], answer: Segmentation) -> tuple[float, bool, bool]:
-    """IoU of the answer's masks together (NaN where nothing is there to find), whether it is refused, whether it names just the targets."""
+    """IoU of the answer's masks together (NaN where nothing is there to find), whether it is refused, whether it names just the targets,
+    each as often as it is there (`lisa eval --answers` lets one name stand for equal ones)."""
     refused = not len(answer.masks)
     iou = mask_iou(answer.masks.any(0), np.isin(frame.instance, targets)) if targets else float("nan")
     named = sorted(re.findall(r"(?:and the )?(\S.*? in \S+?)\s*\[SEG\]", answer.answer))

@@ -1303,7 +1303,7 @@ DESCRIPTIONS: tuple[Use, ...] = (
          "our school garden club needs this", "our patients do gardening therapy with this", "my kitchen garden behind the restaurant needs it",
          "as a landscape gardener I handle it daily", "season opening at the garden centre, second aisle left", "among roses and bees it is at home",
          "my late husband's greenhouse was full of it", "one of those things people with green thumbs have", "you know, garden things, from the nursery",
-         "a greenhouse regular", "for green-thumbed folk", "the gardener's darling", "balcony gardening essentials", "among compost and roses",
+         "a greenhouse regular", "for green-thumbed folk", "balcony gardening essentials", "among compost and roses",
          "patio and allotment things", "where in the garden centre do I find it?", "what would a keen horticulturist carry?",
          "Kew Gardens has plenty of them", "in winter it goes back into the greenhouse"),
         ("a horticulturist's belongings", "what would stand among the seed packets of a nursery?"),

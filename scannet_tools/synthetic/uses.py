@@ -1872,7 +1872,7 @@ _OWN: tuple[Use, ...] = (
          "careful, your sleeve is near the flame", "it has burnt down to a stump", "she bathes by its flicker", "the draught has put it out",
          "grandmother lights it at the grave", "the boys tell ghost stories by a flame",
          "light the wick", "got a match for this?", "blow out the flame", "the lights went out, quick", "let us dine romantically",
-         "I would like a flickering flame", "set a romantic mood", "can you light one for me?", "some wax is dripping", "make a wish and blow",
+         "I would like a flickering flame", "set a romantic mood", "can you light one for me?", "some wax is dripping",
          "it smells lovely when it burns", "a little flame, please", "wax with a wick", "a stick of beeswax to burn", "it weeps wax as it shrinks",
          "romantic source of flickering light", "it gives light without electricity", "wax cylinder with a flame on top", "what altar boys kindle",
          "tallow and string, lit", "the flame flickers in every draught", "its wax melts and runs down the side", "you snuff it out and it smokes",

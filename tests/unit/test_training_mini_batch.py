@@ -395,7 +395,11 @@ def test_a_bad_recipe_is_named(tmp_path):
     )
     with pytest.raises(RecipeError, match='part "all"'):
         read_recipe(path)
-    for wrong, said in (("part: language, questions: 0", "learns from questions"), ("part: words, questions: 0, crop: 0", "crop 0 is no share"), ("groups: 2", "groups 2 is no share of the names")):
+    for wrong, said in (
+        ("part: language, questions: 0", "learns from questions"),
+        ("part: words, questions: 0, crop: 0", "crop 0 is no share"),
+        ("groups: 2", "groups 2 is no share of the names"),
+    ):
         path.write_text(f"name: x\nseed: 1\nvocabulary: 1\nmodel: {{}}\nstages: [{{name: s, images: 1, batch: 1, lr: 1.0, {wrong}}}]\n")
         with pytest.raises(RecipeError, match=said):
             read_recipe(path)

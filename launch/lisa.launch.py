@@ -26,7 +26,7 @@ PARAMETERS = {  # argument: (node parameter, type, description)
     "vision_tower": ("vision_tower", str, "folder or hub id of the CLIP tower, for checkpoints that hold none"),
     "conversation": ("conversation", str, "prompt template: llava_v1, llava_llama_2, chatml or chatml_object"),
     "quantization": ("quantization", str, "bits of the language model's weights: none, 8bit, 4bit"),
-    "clip_fit": ("clip_fit", str, "what the language model sees of the frame: crop (its middle square) or pad (all)"),
+    "clip_fit": ("clip_fit", str, "what the language model sees of the frame: crop (its middle square), pad (all, in a square) or unpad (all)"),
     "compile": ("compile", bool, "compile the model: slower start, faster answers"),
     "mode": ("mode", str, "mask (one mask, fastest) or chat (the model also writes an answer)"),
     "query": ("standing_query", str, "a query that is answered again for each new frame"),

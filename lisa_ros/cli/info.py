@@ -13,6 +13,7 @@ from lisa_ros.cli.errors import CommandError
 from lisa_ros.cli.table import render
 
 if TYPE_CHECKING:
+    from lisa_ros.model.config import LisaConfig
     from lisa_ros.model.inventory import Inventory
     from lisa_ros.model.shards import TensorHeader
 
@@ -170,11 +171,16 @@ def _sizes(inventory: Inventory) -> list[tuple[str, str]]:
         ),
         (
             "picture",
-            f"{vision.image_size} pixels in patches of {vision.patch_size}: {vision.patches} positions, "
+            f"{vision.image_size} pixels in patches of {vision.patch_size}: {_at_most(config)}{vision.patches} positions, "
             f"{config.projector} projector",
         ),
         ("SAM", f"{sam.image_size} pixels, {sam.depth} blocks, {sam.width} wide"),
     ]
+
+
+def _at_most(config: LisaConfig) -> str:
+    """What stands before a number of positions: patches of bars are left out of them with ``clip_fit: unpad``."""
+    return "up to " if config.clip_fit == "unpad" else ""
 
 
 def _tokens(inventory: Inventory) -> list[tuple[str, str]]:
@@ -192,7 +198,7 @@ def _tokens(inventory: Inventory) -> list[tuple[str, str]]:
             "tokenizer",
             f"{tokenizer.vocab_size} tokens, [SEG] {tokenizer.seg_id}, {tokenizer.rules}",
         ),
-        ("prompt", f"{prefix} positions before the query, the same for every query"),
+        ("prompt", f"{_at_most(inventory.config)}{prefix} positions before the query, the same for every query"),
     ]
 
 

@@ -36,8 +36,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--clip-fit",
-        choices=("crop", "pad"),
-        help="what the language model sees of the picture: crop (its middle square, as the reference) or pad (all of it)",
+        choices=("crop", "pad", "unpad"),
+        help="what the language model sees of the picture: crop (its middle square, as the reference), pad (all of it, in a square) "
+        "or unpad (all of it, without the square's bars)",
     )
     group.add_argument(
         "--compile", action="store_true", default=None, help="compile the model: loading takes longer, answers take less"

@@ -117,8 +117,8 @@ class Engine:
             vision_tower: directory or hub id of the CLIP tower for checkpoints that hold none.
             conversation: prompt template; None takes the checkpoint's.
             quantization: "8bit" or "4bit" weights of the language model's layers, or "none".
-            clip_fit: what the language model sees: "crop" (the reference: the middle square) or "pad" (the whole
-                picture); None takes the checkpoint's.
+            clip_fit: what the language model sees: "crop" (the reference: the middle square), "pad" (the whole
+                picture in a square) or "unpad" (the whole picture alone); None takes the checkpoint's.
             compile: compile the stages and, on CUDA, capture them as graphs. Takes minutes here, saves milliseconds
                 later.
 
@@ -166,7 +166,7 @@ class Engine:
                 pixels.record_stream(self._side)
                 ready.record()
         with clock.stage("clip"):
-            patches = self._look(clip)
+            patches = self._lisa.without_bars(self._look(clip), *inputs.original)
         with clock.stage("prefix"):
             prefix = self._reader.prefix(patches)
         return EncodedFrame(embedding, prefix, inputs.original, inputs.resized, clock, ready)

@@ -48,7 +48,7 @@ class Prompter:
 
     @property
     def prefix_length(self) -> int:
-        """Positions of the prefix, the picture's patches among them (292 for LISA v1)."""
+        """Positions of the prefix, all the picture's patches among them (292 for LISA v1); ``clip_fit: unpad`` leaves some out."""
         return len(self.prefix_ids) - 1 + self._config.vision.patches
 
     def prompt(self, query: str, template: str, history: Sequence[tuple[str, str]] = ()) -> Prompt:

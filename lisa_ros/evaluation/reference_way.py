@@ -74,9 +74,10 @@ class ReferenceWay:
         inputs, clip, sam = self._pixels(image)
         ids = self._ids(query, raw)
         text = torch.tensor([ids], device=self._device)
-        hidden = torch.empty(0)
+        hidden = patches = torch.empty(0)
         for _ in range(max_new_tokens):
-            hidden = lisa.read(self._embed(text, self._look(clip)))
+            patches = self._look(clip, inputs)
+            hidden = lisa.read(self._embed(text, patches))
             token = lisa.lm_head(hidden)[:, -1].argmax(-1)
             text = torch.cat([text, token[:, None]], 1)
             if int(token) == self._tokenizer.eos_id:  # the reference, too, waits for the device at every token
@@ -84,7 +85,7 @@ class ReferenceWay:
         embedding = self._encode(sam)
         whole = text[0].tolist()
         answer = ReferenceAnswer(ids, whole[len(ids) :], np.empty(0))
-        self._decode(inputs, embedding, [whole], hidden, [answer], keep_logits)
+        self._decode(inputs, embedding, [whole], patches, hidden, [answer], keep_logits)
         return answer
 
     @torch.inference_mode()
@@ -108,7 +109,7 @@ class ReferenceWay:
         width = max(map(len, wholes))
         text = torch.tensor([whole + [0] * (width - len(whole)) for whole in wholes], device=self._device)
         embedding = self._encode(sam)
-        patches = self._look(clip.expand(len(queries), -1, -1, -1).contiguous())
+        patches = self._look(clip.expand(len(queries), -1, -1, -1).contiguous(), inputs)
         rows = [self._embed(row[None], patches[i : i + 1]) for i, row in enumerate(text)]
         hidden = lisa.read(torch.cat(rows))  # padding stands on the right, where a causal model does not look
         lisa.lm_head(hidden)  # the reference computes these scores and drops them
@@ -117,7 +118,7 @@ class ReferenceWay:
             ReferenceAnswer(prompt, whole[len(prompt) :], np.empty(0))
             for prompt, whole in zip(prompts, wholes, strict=True)
         ]
-        self._decode(inputs, embedding, wholes, hidden, answers, keep_logits)
+        self._decode(inputs, embedding, wholes, patches, hidden, answers, keep_logits)
         return answers
 
     def _pixels(self, image: np.ndarray) -> tuple[Preprocessed, Tensor, Tensor]:
@@ -135,8 +136,8 @@ class ReferenceWay:
         place = ids[0].tolist().index(IMAGE_ID)
         return self._lisa.embed(ids[:, :place], patches, ids[:, place + 1 :])
 
-    def _look(self, clip: Tensor) -> Tensor:
-        patches = self._lisa.look(clip)
+    def _look(self, clip: Tensor, inputs: Preprocessed) -> Tensor:
+        patches = self._lisa.without_bars(self._lisa.look(clip), *inputs.original)
         self._empty_cache()
         return patches
 
@@ -151,13 +152,14 @@ class ReferenceWay:
         inputs: Preprocessed,
         embedding: Tensor,
         wholes: list[list[int]],
+        patches: Tensor,
         hidden: Tensor,
         answers: list[ReferenceAnswer],
         keep_logits: bool,
     ) -> None:
-        """Masks of all [SEG] of all texts [B][L] with hidden states [B,L',d], into the answers."""
+        """Masks of all [SEG] of all texts [B][L] with a picture's patches [B,p,d] in each and hidden states [B,L',d], into the answers."""
         prompts = self._lisa.mask_prompt(hidden)  # of every position, as the reference does
-        seg, shift = self._tokenizer.seg_id, self._lisa.config.vision.patches - 1
+        seg, shift = self._tokenizer.seg_id, patches.shape[1] - 1
         counts, chosen = [], []
         for row, whole in enumerate(wholes):
             picture = whole.index(IMAGE_ID)

@@ -104,7 +104,8 @@ class LisaConfig:
         select_layer: which CLIP hidden state feeds the projector (-2: last but one).
         image_markers: the picture stands between <im_start> and <im_end>; False: it stands alone.
         vision_tower: hub id or directory of the CLIP tower, None when its weights lie in the checkpoint.
-        clip_fit: "crop" (reference: shortest side, centre crop) or "pad" (the whole frame, letter-boxed).
+        clip_fit: "crop" (reference: shortest side, centre crop), "pad" (the whole frame, letter-boxed) or "unpad" (the
+            same, and the language model does not read the patches of the bars, as LLaVA-NeXT has it).
         conversation: prompt template, see prompt.py.
         query_template: how a query becomes the user's turn.
         min_target_probability: below this softmax probability of [SEG] mask mode answers NOT_FOUND. 0 (published

@@ -6,6 +6,7 @@ CLIP tower, which published checkpoints leave out, is ``vision_tower``. The meth
 trainer puts together:
 
     patches = lisa.look(clip_pixels)                          # picture as language positions
+    patches = lisa.without_bars(patches, height, width)        # those that are read
     hidden  = lisa.read(lisa.embed(before, patches, after))    # language model
     prompts = lisa.mask_prompt(hidden at the position BEFORE [SEG])
     logits  = lisa.sam.masks(lisa.sam.image_encoder(sam_pixels), prompts)
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from lisa_ros.model.clip import ClipVision
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.llama import KeyValueCache, Llama
+from lisa_ros.model.preprocessing import inside_padding
 from lisa_ros.model.sam import Sam
 
 
@@ -41,6 +43,16 @@ class Lisa(nn.Module):
     def see(self, clip_pixels: Tensor) -> Tensor:
         """CLIP pixels [B,3,c,c] -> the tower's features [B,patches,width] that the projector takes: without the class token."""
         return self.vision_tower(clip_pixels, self.config.select_layer)[:, 1:]
+
+    def without_bars(self, patches: Tensor, height: int, width: int) -> Tensor:
+        """Of what belongs to all patches [B,patches,...] of pictures so high and wide what belongs to those that the language model reads, row by row:
+        to all, or with ``clip_fit: unpad`` to those that show some of the picture."""
+        if self.config.clip_fit != "unpad":
+            return patches
+        vision = self.config.vision
+        side = vision.image_size // vision.patch_size
+        rows, columns = inside_padding(height, width, vision.image_size, vision.patch_size)
+        return patches.unflatten(1, (side, side))[:, rows, columns].flatten(1, 2)
 
     def embed(self, before: Tensor, patches: Tensor, after: Tensor) -> Tensor:
         """Input embeddings [B,L,d] of a picture's patches [B,p,d] between ids [B,a] and [B,b]; L = a + p + b."""

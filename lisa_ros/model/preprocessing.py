@@ -10,7 +10,7 @@ from PIL import Image
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 LONGEST = 20
-CLIP_FITS = ("crop", "pad")
+CLIP_FITS = ("crop", "pad", "unpad")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def preprocess(image: np.ndarray, clip_size: int, sam_size: int, clip_fit: str =
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"image must be uint8 [H,W,3] RGB, got {image.dtype} {list(image.shape)}")
     if clip_fit not in CLIP_FITS:
-        raise ValueError(f'clip_fit must be "crop" or "pad", got "{clip_fit}"')
+        raise ValueError(f'clip_fit must be one of {", ".join(CLIP_FITS)}, got "{clip_fit}"')
     picture = Image.fromarray(image)
     clip = clip_crop(picture, clip_size) if clip_fit == "crop" else clip_pad(picture, clip_size)
     return Preprocessed(clip, sam_resize(picture, sam_size), image.shape[:2])
@@ -79,6 +79,17 @@ def clip_pad(picture: Image.Image, size: int) -> np.ndarray:
     resized = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     square[:, top : top + height, left : left + width] = _clip_normalise(resized)
     return square
+
+
+def inside_padding(height: int, width: int, size: int, patch: int) -> tuple[slice, slice]:
+    """Rows and columns of the patches of `clip_pad`'s square that show some of a picture so high and wide."""
+
+    def along(side: int) -> slice:
+        shown = max(1, round(side * size / max(height, width)))
+        first = (size - shown) // 2
+        return slice(first // patch, -(-(first + shown) // patch))
+
+    return along(height), along(width)
 
 
 def _clip_normalise(pixels: np.ndarray) -> np.ndarray:

@@ -134,9 +134,9 @@ PARAMETERS = (
     Declared(
         "clip_fit",
         "",
-        "What the language model sees of the frame: crop (its middle square, as the reference) or pad (all of it); "
-        "empty: as the checkpoint says.",
-        choices=("crop", "pad"),
+        "What the language model sees of the frame: crop (its middle square, as the reference), pad (all of it, in a square) "
+        "or unpad (all of it, without the square's bars); empty: as the checkpoint says.",
+        choices=("crop", "pad", "unpad"),
         optional=True,
         changes=UNCONFIGURED,
     ),

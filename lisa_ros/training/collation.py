@@ -17,7 +17,7 @@ from torch import Tensor
 from lisa_ros.datasets.example import DatasetError, Example, Turns
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.losses import IGNORE
-from lisa_ros.model.preprocessing import preprocess
+from lisa_ros.model.preprocessing import inside_padding, preprocess
 from lisa_ros.model.prompt import CONVERSATIONS, PICTURE, user_turn
 from lisa_ros.model.tokenizer import IMAGE, IMAGE_ID, SEG, LisaTokenizer
 
@@ -105,6 +105,15 @@ def tokenize(turns: Turns, config: LisaConfig, tokenizer: LisaTokenizer, max_len
     return Tokens(ids[:limit], tuple((start, min(stop, limit)) for start, stop in answers if start < limit))
 
 
+def patches_read(height: int, width: int, config: LisaConfig) -> np.ndarray:
+    """Which patches [patches] of a picture the language model reads, see ``Lisa.without_bars``; they stay in place here, and nothing looks at the others."""
+    vision = config.vision
+    side = vision.image_size // vision.patch_size
+    read = np.full((side, side), config.clip_fit != "unpad")
+    read[inside_padding(height, width, vision.image_size, vision.patch_size)] = True
+    return read.ravel()
+
+
 def collate(
     examples: Sequence[Example],
     config: LisaConfig,
@@ -146,11 +155,14 @@ def collate(
     triangle = np.tril(np.ones((total, total), bool))
     seg_places: list[tuple[int, int]] = []
     masks: list[Tensor] = []
-    known = head + len(tail)  # positions of the prefix
+    width_of_prefix = head + len(tail)
     for number, (example, row) in enumerate(zip(examples, rows)):
         after[number, : len(tail)] = tail
-        positions[number, :known] = np.arange(known)
-        allowed[number, 0, :, :known] = triangle[:, :known]
+        read = np.ones(width_of_prefix, bool)
+        read[place:head] = patches_read(*example.image.shape[:2], config)
+        known = int(read.sum())  # positions of the prefix
+        positions[number, :width_of_prefix] = read.cumsum() - 1
+        allowed[number, 0, :, :width_of_prefix] = triangle[:, :width_of_prefix] & read
         begin, kept, promised = len(tail), [], 0
         for tokens, turns in zip(row, example.conversations):
             own = tokens.ids[len(prefix) :]
@@ -168,7 +180,7 @@ def collate(
             kept += range(promised, promised + len(found))
             promised += sum(answer.count(SEG) for _, answer in turns)
             begin = end
-        padding = np.arange(head + begin, total)
+        padding = np.concatenate([np.flatnonzero(~read), np.arange(head + begin, total)])
         allowed[number, 0, padding, padding] = True  # attends to itself: no empty softmax
         masks.append(torch.from_numpy(example.masks[kept].astype(np.float32)))
     inputs = [

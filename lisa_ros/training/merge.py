@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,6 +19,7 @@ from lisa_ros.model.inventory import TOWER, stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.published import published_dtype
 from lisa_ros.model.tokenizer import tokenizer_files
+from lisa_ros.training.peft_layers import LoraLayer
 from lisa_ros.training.token_rows import TokenRows
 
 BASE = ".base_layer."  # where peft puts a layer that it has wrapped

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from lisa_ros.model.lisa import Lisa
+from lisa_ros.training.peft_layers import LoraConfig, inject_adapter_in_model
 from lisa_ros.training.token_rows import TokenRows
 
 LANGUAGE_ADAPTER, SAM_ADAPTER = "default", "sam"

@@ -58,7 +58,7 @@ def test_bad_changes_are_refused(lisa, name, value, says):
         ("vision_tower", " ", "parameter vision_tower must not be empty"),
         ("conversation", "vicuna", 'parameter conversation must be one of llava_v1, llava_llama_2, chatml, chatml_named, "", got "vicuna"'),
         ("quantization", "", 'parameter quantization must be one of none, 8bit, 4bit, got ""'),
-        ("clip_fit", "stretch", 'parameter clip_fit must be one of crop, pad, "", got "stretch"'),
+        ("clip_fit", "stretch", 'parameter clip_fit must be one of crop, pad, unpad, "", got "stretch"'),
         ("max_new_tokens", 0, "max_new_tokens"),
         ("cameras", ["front", "front"], "parameter cameras names one twice"),
         ("cameras", ["front", ""], "parameter cameras must be"),

@@ -104,6 +104,13 @@ def test_info_knows_the_published_layouts(monkeypatch, capsys, copy):
     assert "as LISA-tiny-v1" in described(capsys, copy, "--vision-tower", VISION_TOWER)["layout"]
 
 
+def test_info_says_that_a_picture_may_take_fewer_positions(capsys, copy):
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**settings, "lisa_ros": {"clip_fit": "unpad"}}))
+    rows = described(capsys, copy, "--vision-tower", VISION_TOWER)
+    assert "up to 256 positions" in rows["picture"] and "up to 290 positions" in rows["prompt"]
+
+
 def test_info_says_what_is_not_here(capsys, copy):
     (copy / "tokenizer.model").unlink()
     tensors = torch.load(copy / "pytorch_model.bin", weights_only=True)

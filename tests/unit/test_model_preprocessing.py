@@ -6,7 +6,7 @@ import torch
 from golden import GOLDEN
 from PIL import Image
 
-from lisa_ros.model.preprocessing import preprocess
+from lisa_ros.model.preprocessing import inside_padding, preprocess
 from lisa_ros.model.sam import Sam, SamConfig
 
 PICTURES = ("bin", "bin_large", "bin_square", "bin_strip", "bin_tall")
@@ -50,6 +50,17 @@ def test_pad_shows_the_whole_picture_and_crop_its_middle():
     assert crop.max() == crop.min(axis=(1, 2)).max()
     assert pad[:, 112, 2].min() > 1.9  # white, normalised
     assert not pad[:, :56].any() and not pad[:, 168:].any()  # bars of CLIP's mean colour
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (7, 640), (100, 640), (50, 50), (1, 100_000), (968, 1296)])
+def test_patches_inside_the_padding_are_all_that_show_some_of_the_picture(size):
+    picture = np.full((*size, 3), 255, np.uint8)
+    pad, unpad = (preprocess(picture, 240, 1024, fit).clip for fit in ("pad", "unpad"))
+    np.testing.assert_array_equal(pad, unpad)
+    shows = pad.any(0).reshape(10, 24, 10, 24).any((1, 3))
+    expected = np.zeros((10, 10), bool)
+    expected[inside_padding(*size, 240, 24)] = True
+    np.testing.assert_array_equal(shows, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 100_000), (2000, 1), (3, 2), (500, 499)])

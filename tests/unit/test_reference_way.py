@@ -1,5 +1,6 @@
 """The baseline of `lisa bench` against recordings of the reference code: the same results, by the same work."""
 
+import dataclasses
 import functools
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ import torch
 from golden import CASES, CHECKPOINT, VISION_TOWER, read_case
 from test_engine_golden import assert_same
 
+from lisa_ros.engine import Engine
 from lisa_ros.evaluation.reference_way import ReferenceWay
 from lisa_ros.model.checkpoint import load_checkpoint
+from lisa_ros.model.preprocessing import inside_padding
 
 
 @functools.cache
@@ -50,6 +53,24 @@ def test_a_batch_of_queries_is_as_one_by_one():
         alone = way(case).teacher_forced(case.image, [query], keep_logits=True)[0]
         assert alone.input_ids == answer.input_ids
         np.testing.assert_allclose(alone.mask_logits, answer.mask_logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(60, 200), (200, 60)])
+def test_without_bars_the_engine_reads_fewer_patches_and_says_the_same(size):
+    lisa, tokenizer = load_checkpoint(CHECKPOINT, vision_tower=VISION_TOWER, device=torch.device("cpu"), dtype=torch.float32)
+    lisa.config = dataclasses.replace(lisa.config, clip_fit="unpad")
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    engine, reference = Engine(lisa, tokenizer), ReferenceWay(lisa, tokenizer)
+    encoded = engine.encode(picture)
+    vision = lisa.config.vision
+    rows, columns = inside_padding(*size, vision.image_size, vision.patch_size)
+    left_out = vision.patches - (rows.stop - rows.start) * (columns.stop - columns.start)
+    assert encoded.prefix.cache.length == engine._prompter.prefix_length - left_out and left_out > vision.patches / 4
+    ours = engine.ask(encoded, ["the red thing"], keep_logits=True)[0]
+    theirs = reference.teacher_forced(picture, ["the red thing"], keep_logits=True)[0]
+    np.testing.assert_allclose(ours.mask_logits, theirs.mask_logits, atol=1e-4)
+    said = engine.ask(encoded, ["the red thing"], mode="chat", max_new_tokens=5)[0]
+    assert said.output_ids == reference.generate(picture, "the red thing", max_new_tokens=5).output_ids
 
 
 def test_every_token_looks_at_the_picture_and_reads_the_whole_text_again(monkeypatch):

@@ -1,5 +1,8 @@
 """Collation: what a conversation sees in the shared sequence is what it would see alone."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 
 from lisa_ros.datasets.example import DatasetError, Example
 from lisa_ros.model.checkpoint import load_checkpoint
+from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import IGNORE
 from lisa_ros.training.collation import collate
 from lisa_ros.training.losses import Objective
@@ -93,6 +97,28 @@ def test_pictures_of_different_sizes_share_a_batch(model):
     both, _ = losses(model, example(ASKED), example(ASKED, seed=1, size=(90, 50)))
     other, _ = losses(model, example(ASKED, seed=1, size=(90, 50)))
     assert both["bce"] == pytest.approx((one["bce"] + other["bce"]) / 2, rel=1e-5)
+
+
+@torch.no_grad()
+def test_without_bars_pictures_of_any_shape_share_a_batch(model):
+    """Patches of the bars stay in the sequence, and nothing sees them: the same as leaving them out."""
+    lisa, tokenizer = model
+    config = dataclasses.replace(lisa.config, clip_fit="unpad")
+    wide, tall = example(ASKED, size=(30, 90)), example(ASKED, TALK, seed=1, size=(90, 40))
+    batch = collate([wide, tall], config, tokenizer)
+    objective = Objective(lisa)
+    bias = torch.zeros(batch.mask.shape).masked_fill_(~batch.mask, float("-inf"))
+    patches = objective._patches(batch)
+    hidden = lisa.read(lisa.embed(batch.before, patches, batch.after), None, batch.positions, bias)
+    unpadded = Lisa.without_bars(SimpleNamespace(config=config), patches[:1], 30, 90)
+    assert unpadded.shape[1] < patches.shape[1] / 2
+    alone = lisa.read(lisa.embed(batch.before[:1], unpadded, batch.after[:1]))
+    length = int((batch.labels[0] >= 0).nonzero()[-1]) + 1
+    ends = [states[-batch.after.shape[1] :][:length] for states in (hidden[0], alone[0])]
+    torch.testing.assert_close(*ends, atol=1e-4, rtol=1e-4)
+    ce = objective(batch)["ce"].item()
+    apart = [(objective(one)["ce"].item(), int((one.labels >= 0).sum())) for one in (collate([x], config, tokenizer) for x in (wide, tall))]
+    assert ce == pytest.approx(sum(value * count for value, count in apart) / sum(count for _, count in apart), rel=1e-5)
 
 
 def test_what_is_too_long_is_cut_with_its_masks(model):

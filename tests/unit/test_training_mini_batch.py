@@ -104,6 +104,22 @@ def test_packed_questions_see_what_they_would_see_alone(lisa, tokenizer):
         assert packed[name].item() == pytest.approx(np.mean(with_target), abs=1e-5)
 
 
+@torch.no_grad()
+def test_without_bars_the_patches_of_the_picture_alone_are_read_and_looked_at(tokenizer):
+    torch.manual_seed(0)
+    lisa = Lisa(replace(TINY.config(tokenizer.vocab_size), clip_fit="unpad")).eval()
+    objective = Objective(lisa, WarmUp(32, 16, len(KIND_NAMES), len(COLORS) + 1), looking=[(1, 0)])
+    wide = replace(frame(1), color=frame(1).color[:32], instance=frame(1).instance[:32])  # rows 1 and 2 of 4 x 4 patches
+    sample = make_sample(wide, lisa.config, tokenizer, 1, np.random.default_rng(0), augment=False)
+    batch = batch_of([sample], lisa, tokenizer)
+    losses: dict[str, torch.Tensor] = {}
+    patches = lisa.look(batch.clip)
+    hidden = objective._read(losses, batch, patches, replace(PLAIN, part="language", look_weight=1.0))
+    alone = lisa.read(lisa.embed(batch.before, patches[:, 4:12], torch.cat([batch.behind, batch.text[None]], 1)))
+    torch.testing.assert_close(hidden, alone[0, -len(hidden) :], atol=1e-4, rtol=1e-4)
+    assert 0 < losses["look"] < 5
+
+
 def test_labels_are_the_answers_and_the_mask_state_is_before_seg(lisa, tokenizer):
     sample = sample_of(frame(3).questions, lisa, tokenizer)
     batch = batch_of([sample], lisa, tokenizer)
@@ -449,9 +465,10 @@ def test_looking_at_what_a_word_names_costs_nothing_and_looking_beside_it_much(l
     look[~book, 1 * 4 + 1], look[book, 2 * 4 + 3] = 1.0, 1.0
     beside = look.clone()
     beside[book], beside[~book] = look[~book][:1], look[book][:1]
-    right = look_loss([look], batch, found)
-    assert right < 1.0 and look_loss([beside], batch, found) > 5.0
-    assert right < look_loss([look, torch.full((6, 16), 1 / 16)], batch, found) < 5.0
+    showing = Objective(lisa)._showing(batch, found)
+    right = look_loss([look], showing)
+    assert right < 1.0 and look_loss([beside], showing) > 5.0
+    assert right < look_loss([look, torch.full((6, 16), 1 / 16)], showing) < 5.0
 
 
 def test_a_head_learns_to_look_where_a_word_says(tokenizer):

@@ -1,5 +1,11 @@
 """What is trained: the paper's counts at full size, and nothing else."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_model import tiny_lisa
@@ -16,6 +22,8 @@ from lisa_ros.training.trainable import (
     make_trainable,
     trained_parameters,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -89,3 +97,18 @@ def test_lora_on_both_models_acts_on_both():
 def test_a_target_that_is_no_layer_is_refused():
     with pytest.raises(ValueError, match="query"):
         make_trainable(tiny_lisa(), Trainable(lora=Lora(targets=("query",))))
+
+
+def test_nothing_from_the_hub_is_imported_with_peft(tmp_path):
+    """On CPUs with AVX512-BF16 bitsandbytes, which peft imports, would fetch a kernel with the package ``kernels``."""
+    (tmp_path / "kernels.py").write_text(f"open({str(tmp_path / 'asked')!r}, 'w')\n\ndef get_kernel(*_, **__):\n    raise OSError('no network here')\n")
+    code = "import sys, lisa_ros.training.merge, lisa_ros.training.mini.reader, lisa_ros.training.trainable; assert 'peft' in sys.modules"
+    path = os.pathsep.join([str(tmp_path), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "asked").exists() and "kernels" not in done.stderr
+
+
+def test_peft_is_imported_in_one_place_alone():
+    files = [path for part in ("lisa_ros", "scannet_tools") for path in (ROOT / part).rglob("*.py")]
+    assert [path.name for path in files if re.search(r"^\s*(from|import) peft\b", path.read_text(encoding="utf-8"), re.MULTILINE)] == ["peft_layers.py"]

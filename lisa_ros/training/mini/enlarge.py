@@ -1,6 +1,6 @@
 """Let the image towers of a run of mini-towers.yaml, or of a shipped folder, see larger pictures: the same patches, more of them.
 
-    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 432 --sam-image-size 768 --out runs/larger
+    python -m lisa_ros.training.mini.enlarge runs/mini-towers/last --image-size 576 --sam-image-size 768 --out runs/larger
 
 Weights stay as they are but for the position embeddings, which are interpolated (CLIP's and SAM's, Dosovitskiy et al., 2021, section 3.2; those of
 SAM's relative positions in blocks that attend everywhere, too). Then train part "words" (CLIP's tower) or "sam" (SAM's) on what comes of it, and the

@@ -82,6 +82,7 @@ class Objective(nn.Module):
         whether the thing is there, and where it is."""
         lisa, decisions = self.lisa, batch.decisions
         found = decisions[decisions[:, 3] >= 0]
+        patches = lisa.without_bars(patches, *batch.valid)
         pictures, text = lisa.embed(batch.before, patches, batch.behind), lisa.model.embed_tokens(batch.text)
         asking = torch.cat([batch.nouns[:, :3], found[:, :3]]) if stage.look_weight else None
         hidden, looks = self.reader(pictures, text, batch.slots, asking)
@@ -93,10 +94,22 @@ class Objective(nn.Module):
             losses["place"] = self.warmup.places(hidden[place], batch)
         if looks:
             begin = batch.before.shape[1]
-            losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], batch, found)
+            seen = lisa.without_bars(self._showing(batch, found), *batch.valid)
+            losses["look"] = look_loss([look[..., begin : begin + patches.shape[1]] for look in looks], seen)
         if stage.presence_weight:
             losses["presence"] = each[(answered.cumsum(0) - 1)[place]].mean()
         return hidden
+
+    def _showing(self, batch: Batch, found: Tensor) -> Tensor:
+        """How much of what is named each of CLIP's patches shows, [k,p], 1 where it is most. First come the questions' nouns, which name all of a kind,
+        then the decisions ``found`` [m,4], which name their target."""
+        vision = self.lisa.config.vision
+        picture, kind = batch.nouns[:, 0], batch.nouns[:, 3]
+        of_kind = batch.category[picture] == kind[:, None, None]
+        of_target = F.avg_pool2d(batch.masks[found[:, 3]], 2)
+        there = centre_vertically(torch.cat([of_kind.float(), of_target]), batch.valid)
+        shares = F.adaptive_avg_pool2d(there[:, None], vision.image_size // vision.patch_size).flatten(1)
+        return shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
 
     def _follow(self, losses: dict[str, Tensor], batch: Batch, embedding: Tensor | None, hidden: Tensor, stage: Stage) -> None:
         """Losses of the mask prompts: of their masks (with an image embedding), and against the names of their targets."""
@@ -254,17 +267,9 @@ class WarmUp(nn.Module):
         return total + (off * known).sum() / known.sum().clamp(min=1)
 
 
-def look_loss(looks: Sequence[Tensor], batch: Batch, found: Tensor) -> Tensor:
-    """How little of the attention [k,p] of each head lies on the patches that show what is named: mean of -ln of that share. First come the
-    questions' nouns, which name all of a kind, then the decisions ``found`` [m,4], which name their target."""
-    picture, kind = batch.nouns[:, 0], batch.nouns[:, 3]
-    side = int(looks[0].shape[1] ** 0.5)
-    of_kind = batch.category[picture] == kind[:, None, None]
-    of_target = F.avg_pool2d(batch.masks[found[:, 3]], 2)
-    there = centre_vertically(torch.cat([of_kind.float(), of_target]), batch.valid)
-    shares = F.adaptive_avg_pool2d(there[:, None], side).flatten(1)
-    shares = shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
-    seen = (torch.stack(list(looks)).float() * shares).sum(-1)[:, shares.any(1)]
+def look_loss(looks: Sequence[Tensor], showing: Tensor) -> Tensor:
+    """How little of the attention [k,p] of each head lies on the patches that show what is named, ``showing`` [k,p]: mean of -ln of that share."""
+    seen = (torch.stack(list(looks)).float() * showing).sum(-1)[:, showing.any(1)]
     return -seen.clamp(min=1e-6).log().mean() if seen.numel() else looks[0].sum() * 0.0
 
 

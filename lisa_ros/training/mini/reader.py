@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from lisa_ros.model.llama import DecoderLayer, Llama
+from lisa_ros.training.peft_layers import BaseTunerLayer
 from lisa_ros.training.trainable import LANGUAGE_ADAPTER
 
 

@@ -119,7 +119,7 @@ class FrameBuffer:
 
         Waits up to `timeout` seconds for a first colour image (None when none came), and, as topics of one camera are
         discovered one after the other, until `timeout` after that first image for the first depth and camera_info. Later
-        calls do not wait.
+        calls do not wait; after a jump of time all begins anew.
         """
         colors, depths = self._colors.messages, self._depths.messages
         with self._changed:
@@ -183,9 +183,9 @@ class FrameBuffer:
             if stream.last_stamp_ns is not None and stamp_ns < stream.last_stamp_ns - TIME_JUMP_NS:
                 self._jump(stream, other)
             received = Received(message, stamp_ns, time.monotonic())
-            stream.add(received)
-            if stream is self._colors and self._first_color is None:
+            if stream is self._colors and not stream.messages:  # the first one, or the first after a jump
                 self._first_color = received.arrived
+            stream.add(received)
             self._changed.notify_all()
 
     def _jump(self, stream: _Stream, other: _Stream) -> None:

@@ -184,6 +184,19 @@ def test_the_first_frame_waits_for_its_depth_and_later_ones_do_not():
     assert lonely.newest(0, timeout=0.2).depth is None and time.monotonic() - begun < 0.1
 
 
+@pytest.mark.parametrize("forget", ["jump", "clear"])
+def test_the_first_frame_after_a_jump_waits_for_its_depth_as_the_very_first_does(forget):
+    buffer = filled([5000], [5000])
+    buffer.add_camera_info("k", 1)
+    buffer._first_color -= 60.0  # the very first frame was a minute ago
+    if forget == "clear":
+        buffer.clear()
+    buffer.add_color("c0", 0)
+    threading.Timer(0.1, lambda: buffer.add_depth("d0", 0)).start()
+    pair = buffer.newest(0, timeout=20.0)
+    assert (pair.color.message, pair.depth.message) == ("c0", "d0")
+
+
 def test_a_reader_that_is_not_wanted_any_more_stops_waiting():
     begun = time.monotonic()
     assert FrameBuffer(5).newest(0, timeout=30.0, should_stop=lambda: time.monotonic() - begun > 0.1) is None

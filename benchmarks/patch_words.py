@@ -71,7 +71,7 @@ def main() -> int:
 
     def right(frame: SyntheticFrame, things: list) -> list[tuple[bool, bool]]:
         kinds, colors = read(frame.color)
-        patches = [filled_most(frame.instance, thing.id, vision.image_size // vision.patch_size) for thing in things]
+        patches = [filled_most(frame.instance, thing.id, vision.grid) for thing in things]
         return [(KIND_NAMES[kinds[p]] == thing.kind, COLORS[colors[p]] == thing.color) for p, thing in zip(patches, things)]
 
     print("pixels from   things   kind right   colour right")

@@ -67,9 +67,14 @@ class VisionConfig:
     layer_norm_eps: float = 1e-5
 
     @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.image_size // self.patch_size
+
+    @property
     def patches(self) -> int:
         """Positions one picture takes in the language model's input."""
-        return (self.image_size // self.patch_size) ** 2
+        return self.grid**2
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VisionConfig:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lisa_ros.model.clip import ClipVision
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.llama import KeyValueCache, Llama
-from lisa_ros.model.preprocessing import inside_padding
+from lisa_ros.model.preprocessing import patches_read
 from lisa_ros.model.sam import Sam
 
 
@@ -47,12 +47,9 @@ class Lisa(nn.Module):
     def without_bars(self, patches: Tensor, height: int, width: int) -> Tensor:
         """Of what belongs to all patches [B,patches,...] of pictures so high and wide what belongs to those that the language model reads, row by row:
         to all, or with ``clip_fit: unpad`` to those that show some of the picture."""
-        if self.config.clip_fit != "unpad":
-            return patches
         vision = self.config.vision
-        side = vision.image_size // vision.patch_size
-        rows, columns = inside_padding(height, width, vision.image_size, vision.patch_size)
-        return patches.unflatten(1, (side, side))[:, rows, columns].flatten(1, 2)
+        rows, columns = patches_read(height, width, vision.image_size, vision.patch_size, self.config.clip_fit)
+        return patches.unflatten(1, (vision.grid, vision.grid))[:, rows, columns].flatten(1, 2)
 
     def embed(self, before: Tensor, patches: Tensor, after: Tensor) -> Tensor:
         """Input embeddings [B,L,d] of a picture's patches [B,p,d] between ids [B,a] and [B,b]; L = a + p + b."""

@@ -81,10 +81,13 @@ def clip_pad(picture: Image.Image, size: int) -> np.ndarray:
     return square
 
 
-def inside_padding(height: int, width: int, size: int, patch: int) -> tuple[slice, slice]:
-    """Rows and columns of the patches of `clip_pad`'s square that show some of a picture so high and wide."""
+def patches_read(height: int, width: int, size: int, patch: int, clip_fit: str) -> tuple[slice, slice]:
+    """Rows and columns of CLIP's patches that the language model reads of a picture so high and wide: all, or with "unpad" those of `clip_pad`'s square
+    that show some of it."""
 
     def along(side: int) -> slice:
+        if clip_fit != "unpad":
+            return slice(0, size // patch)
         shown = max(1, round(side * size / max(height, width)))
         first = (size - shown) // 2
         return slice(first // patch, -(-(first + shown) // patch))

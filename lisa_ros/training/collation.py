@@ -17,7 +17,7 @@ from torch import Tensor
 from lisa_ros.datasets.example import DatasetError, Example, Turns
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.losses import IGNORE
-from lisa_ros.model.preprocessing import inside_padding, preprocess
+from lisa_ros.model.preprocessing import patches_read, preprocess
 from lisa_ros.model.prompt import CONVERSATIONS, PICTURE, user_turn
 from lisa_ros.model.tokenizer import IMAGE, IMAGE_ID, SEG, LisaTokenizer
 
@@ -105,15 +105,6 @@ def tokenize(turns: Turns, config: LisaConfig, tokenizer: LisaTokenizer, max_len
     return Tokens(ids[:limit], tuple((start, min(stop, limit)) for start, stop in answers if start < limit))
 
 
-def patches_read(height: int, width: int, config: LisaConfig) -> np.ndarray:
-    """Which patches [patches] of a picture the language model reads, see ``Lisa.without_bars``; they stay in place here, and nothing looks at the others."""
-    vision = config.vision
-    side = vision.image_size // vision.patch_size
-    read = np.full((side, side), config.clip_fit != "unpad")
-    read[inside_padding(height, width, vision.image_size, vision.patch_size)] = True
-    return read.ravel()
-
-
 def collate(
     examples: Sequence[Example],
     config: LisaConfig,
@@ -155,11 +146,13 @@ def collate(
     triangle = np.tril(np.ones((total, total), bool))
     seg_places: list[tuple[int, int]] = []
     masks: list[Tensor] = []
-    width_of_prefix = head + len(tail)
+    width_of_prefix, vision = head + len(tail), config.vision
     for number, (example, row) in enumerate(zip(examples, rows)):
         after[number, : len(tail)] = tail
         read = np.ones(width_of_prefix, bool)
-        read[place:head] = patches_read(*example.image.shape[:2], config)
+        patches = np.zeros((vision.grid, vision.grid), bool)  # what is not read stays in place here, and nothing looks at it
+        patches[patches_read(*example.image.shape[:2], vision.image_size, vision.patch_size, config.clip_fit)] = True
+        read[place:head] = patches.ravel()
         known = int(read.sum())  # positions of the prefix
         positions[number, :width_of_prefix] = read.cumsum() - 1
         allowed[number, 0, :, :width_of_prefix] = triangle[:, :width_of_prefix] & read

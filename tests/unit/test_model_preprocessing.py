@@ -6,7 +6,7 @@ import torch
 from golden import GOLDEN
 from PIL import Image
 
-from lisa_ros.model.preprocessing import inside_padding, preprocess
+from lisa_ros.model.preprocessing import patches_read, preprocess
 from lisa_ros.model.sam import Sam, SamConfig
 
 PICTURES = ("bin", "bin_large", "bin_square", "bin_strip", "bin_tall")
@@ -59,8 +59,9 @@ def test_patches_inside_the_padding_are_all_that_show_some_of_the_picture(size):
     np.testing.assert_array_equal(pad, unpad)
     shows = pad.any(0).reshape(10, 24, 10, 24).any((1, 3))
     expected = np.zeros((10, 10), bool)
-    expected[inside_padding(*size, 240, 24)] = True
+    expected[patches_read(*size, 240, 24, "unpad")] = True
     np.testing.assert_array_equal(shows, expected)
+    assert all(patches_read(*size, 240, 24, fit) == (slice(0, 10), slice(0, 10)) for fit in ("crop", "pad"))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 100_000), (2000, 1), (3, 2), (500, 499)])

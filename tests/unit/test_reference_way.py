@@ -13,7 +13,7 @@ from test_engine_golden import assert_same
 from lisa_ros.engine import Engine
 from lisa_ros.evaluation.reference_way import ReferenceWay
 from lisa_ros.model.checkpoint import load_checkpoint
-from lisa_ros.model.preprocessing import inside_padding
+from lisa_ros.model.preprocessing import patches_read
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def test_without_bars_the_engine_reads_fewer_patches_and_says_the_same(size):
     engine, reference = Engine(lisa, tokenizer), ReferenceWay(lisa, tokenizer)
     encoded = engine.encode(picture)
     vision = lisa.config.vision
-    rows, columns = inside_padding(*size, vision.image_size, vision.patch_size)
+    rows, columns = patches_read(*size, vision.image_size, vision.patch_size, "unpad")
     left_out = vision.patches - (rows.stop - rows.start) * (columns.stop - columns.start)
     assert encoded.prefix.cache.length == engine._prompter.prefix_length - left_out and left_out > vision.patches / 4
     ours = engine.ask(encoded, ["the red thing"], keep_logits=True)[0]

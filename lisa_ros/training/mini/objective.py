@@ -103,12 +103,11 @@ class Objective(nn.Module):
     def _showing(self, batch: Batch, found: Tensor) -> Tensor:
         """How much of what is named each of CLIP's patches shows, [k,p], 1 where it is most. First come the questions' nouns, which name all of a kind,
         then the decisions ``found`` [m,4], which name their target."""
-        vision = self.lisa.config.vision
         picture, kind = batch.nouns[:, 0], batch.nouns[:, 3]
         of_kind = batch.category[picture] == kind[:, None, None]
         of_target = F.avg_pool2d(batch.masks[found[:, 3]], 2)
         there = centre_vertically(torch.cat([of_kind.float(), of_target]), batch.valid)
-        shares = F.adaptive_avg_pool2d(there[:, None], vision.image_size // vision.patch_size).flatten(1)
+        shares = F.adaptive_avg_pool2d(there[:, None], self.lisa.config.vision.grid).flatten(1)
         return shares / shares.amax(1, keepdim=True).clamp(min=1e-6)
 
     def _follow(self, losses: dict[str, Tensor], batch: Batch, embedding: Tensor | None, hidden: Tensor, stage: Stage) -> None:

@@ -24,7 +24,7 @@ PARAMETERS = {  # argument: (node parameter, type, description)
     "device": ("device", str, "auto, cpu, cuda, cuda:1, ..."),
     "dtype": ("dtype", str, "auto, float32, bfloat16, float16"),
     "vision_tower": ("vision_tower", str, "folder or hub id of the CLIP tower, for checkpoints that hold none"),
-    "conversation": ("conversation", str, "prompt template: llava_v1, llava_llama_2, chatml or chatml_object"),
+    "conversation": ("conversation", str, "prompt template: llava_v1, llava_llama_2, chatml or chatml_named"),
     "quantization": ("quantization", str, "bits of the language model's weights: none, 8bit, 4bit"),
     "clip_fit": ("clip_fit", str, "what the language model sees of the frame: crop (its middle square), pad (all, in a square) or unpad (all)"),
     "compile": ("compile", bool, "compile the model: slower start, faster answers"),

@@ -154,7 +154,7 @@ class FrameBuffer:
             colors = newer()
             if not colors or should_stop():
                 return None
-            if self._depths.messages:
+            if self._depths.last_stamp_ns is not None:  # a jump forgets images, not that they come
                 self._wait(lambda: not newer() or paired(), colors[0].arrived + PARTNER_SECONDS, should_stop)
             colors = newer()
             return self._newest_of(colors, tolerance_ns) if colors else None

@@ -242,6 +242,16 @@ def test_without_depth_a_newer_color_does_not_wait_for_it(monkeypatch):
     assert pair.color.message == "c1033" and pair.depth is None and time.monotonic() - begun < 10.0
 
 
+def test_the_first_newer_frame_after_a_jump_is_waited_for_with_its_depth_too(monkeypatch):
+    monkeypatch.setattr("lisa_ros.node.frame_buffer.PARTNER_SECONDS", 30.0)
+    buffer = filled([5000], [5000])
+    seen = buffer.newest(0).color
+    buffer.add_color("c0", 0)
+    threading.Timer(0.1, lambda: buffer.add_depth("d0", 0)).start()
+    pair = buffer.wait_newer(seen, 0, timeout=30.0)
+    assert (pair.color.message, pair.depth.message) == ("c0", "d0")
+
+
 def test_depth_that_stopped_holds_a_newer_color_up_for_a_moment_only():
     buffer = filled([1000, 1033], [1000])
     pair = buffer.wait_newer(buffer._colors.messages[0], 0, timeout=30.0)

@@ -112,8 +112,10 @@ def _write(assets: Path, language: Path, config: dict[str, Any], building: Path)
     tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"])
     for table in TABLES:
         tensors[f"{table}.weight"] = torch.cat([tensors[f"{table}.weight"], own.pop(table + ROWS).float()])
-    save_file({name: value.to(torch.float16).contiguous() for name, value in {**tensors, **own}.items()}, building / "model.safetensors",
-              metadata={"format": "pt"})  # fmt: skip
+    tensors |= own
+    for name in tensors:  # one after the other: both precisions of all of them would be most of what a process ever holds
+        tensors[name] = tensors[name].to(torch.float16).contiguous()
+    save_file(tensors, building / "model.safetensors", metadata={"format": "pt"})
     for name in TOKENIZER:
         (building / name).write_bytes((language / name).read_bytes())
     for name in ("added_tokens.json", *(NAMES,) * (assets / NAMES).is_file()):

@@ -8,12 +8,10 @@ processes, nor that of readers, nor an interruption changes what an update is ma
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -24,6 +22,7 @@ from lisa_ros.datasets.opening import leaves_out_coco_pictures, open_dataset
 from lisa_ros.datasets.referring import heldout_coco_images
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.training import reader_process
 from lisa_ros.training.collation import Batch, collate
 from lisa_ros.training.features import FeatureCache
 from lisa_ros.training.recipe import Data, Optimization
@@ -124,7 +123,7 @@ def batches(
         num_workers=workers,
         collate_fn=partial(make_batch, config=config, tokenizer=tokenizer, max_length=max_length, cache=cache),
         multiprocessing_context="fork" if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=reader_process.begin if workers else None,
         pin_memory=False,
         persistent_workers=False,
     )
@@ -148,8 +147,3 @@ def make_batch(
     if features is not None:
         batch.clip_features, batch.sam_embedding = features
     return batch
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"

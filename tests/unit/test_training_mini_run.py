@@ -1,5 +1,6 @@
 """A training run that is cut off and started again ends with the weights of one that was not."""
 
+import gc
 import json
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from left_garbage import left_garbage
 from safetensors.torch import load_file
 from tiny_gguf import language, write
 from tiny_model import MODEL
@@ -230,6 +232,15 @@ def test_towers_go_on_learning(data, tmp_path):
 def read_recipe_of(recipe, folder):
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return read_recipe(folder / "recipe.yaml")
+
+
+def test_a_reading_process_does_not_destroy_what_its_parent_left(data, tmp_path, monkeypatch):
+    trainer = run.Trainer(read_recipe_of(RECIPE, tmp_path), data, tmp_path, save_every=100)
+    collate = run.collate
+    monkeypatch.setattr(run, "collate", lambda *args, **how: (gc.collect(), collate(*args, **how))[1])
+    with left_garbage(tmp_path / "told"):
+        next(trainer._batches(trainer.recipe.stages[0], 2, 0, 1))
+    assert not (tmp_path / "told").exists()
 
 
 def test_what_no_reader_can_do_is_refused_before_anything_is_trained(data, tmp_path, capsys):

@@ -30,6 +30,7 @@ from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.inventory import stored_name
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.training import reader_process
 from lisa_ros.training.adapter import ADAPTER, is_lora, peft_name, save_adapter
 from lisa_ros.training.mini.batch import Batch, collate
 from lisa_ros.training.mini.head import fit_head
@@ -180,8 +181,17 @@ class Trainer:
             self.data, self.config, self.tokenizer, stage, seed=self.recipe.seed + self.stage_index, rank=rank, world=world, skip=done * share
         )
         together = partial(collate, seg_id=self.tokenizer.seg_id)
-        # one worker, so that the order of samples, and with it a resumed run, stays the same
-        return iter(DataLoader(samples, batch_size=share, num_workers=1, prefetch_factor=4, collate_fn=together))
+        return iter(
+            DataLoader(
+                samples,
+                batch_size=share,
+                num_workers=1,  # one, so that the order of samples, and with it a resumed run, stays the same
+                prefetch_factor=4,
+                collate_fn=together,
+                multiprocessing_context="fork",
+                worker_init_fn=reader_process.begin,
+            )
+        )
 
     def _run_stage(self, stage: Stage, wrapped: torch.nn.Module) -> None:
         world = self.accelerator.num_processes

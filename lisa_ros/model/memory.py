@@ -92,7 +92,7 @@ def working_bytes(
     positions = min(2 * prefix, 2 * language.max_position_embeddings) + QUESTION + ANSWER
     width = language.num_attention_heads * language.head_dim
     key_width = language.num_key_value_heads * language.head_dim
-    cells = sam.image_size // sam.patch_size
+    cells = sam.grid
     windows = math.ceil(cells / sam.window_size) ** 2 * sam.window_size**4 if sam.window_size else 0
     bias = sam.heads * (cells**4 if sam.global_attention else windows) * size
     total = 2 * language.num_hidden_layers * key_width * size * positions

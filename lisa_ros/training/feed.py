@@ -123,7 +123,7 @@ def batches(
         num_workers=workers,
         collate_fn=partial(make_batch, config=config, tokenizer=tokenizer, max_length=max_length, cache=cache),
         multiprocessing_context="fork" if workers else None,
-        worker_init_fn=reader_process.begin if workers else None,
+        worker_init_fn=reader_process.begin,
         pin_memory=False,
         persistent_workers=False,
     )

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
-
-import torch
 
 
 def begin(_: int) -> None:
     """For ``worker_init_fn`` of a DataLoader. Garbage that came with the copy is never collected: it is the parent's, and what closes files, sockets
     or threads when it goes (a ROS node, say) ends a process that has none of these with a segmentation fault."""
     gc.freeze()
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"

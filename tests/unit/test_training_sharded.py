@@ -18,7 +18,7 @@ def step(tmp_path_factory):
     """What two processes leave: gradients.pt, adapter/."""
     out = tmp_path_factory.mktemp("sharded")
     done = run_in_two(str(Path(__file__).with_name("sharded_step.py")), str(out))
-    assert done.returncode == 0, done.stderr  # the whole: torchrun's own words come after the reason
+    assert done.returncode == 0, done.stderr
     return out
 
 

@@ -96,7 +96,7 @@ def test_two_processes_learn_what_one_learns(bench, straight, tmp_path):  # noqa
     path = written(bench, tmp_path / "recipe.yaml")
     words = ["-m", "lisa_ros.cli", "train", str(path), "--out", str(tmp_path / "run")]
     done = run_in_two(*words, ACCELERATE_USE_CPU="true")
-    assert done.returncode == 0, done.stderr  # the whole: torchrun's own words come after the reason
+    assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "run") == pytest.approx(losses(straight), abs=1e-5)
     assert_same(trained(straight), trained(tmp_path / "run"), rtol=1e-3, atol=1e-4)
     again = run(bench, tmp_path / "run", changes=["optimization.updates=8"], force=True)  # by one process
@@ -250,7 +250,7 @@ def test_bfloat16(bench, tmp_path):  # noqa: F811
     done = subprocess.run(
         command, timeout=120, capture_output=True, text=True, env={**os.environ, "ACCELERATE_USE_CPU": "true"}
     )
-    assert done.returncode == 0, done.stderr  # the whole: torchrun's own words come after the reason
+    assert done.returncode == 0, done.stderr
     assert len(losses(tmp_path / "run")) == 2 and "lisa merge" in done.stdout
     assert {value.dtype for value in trained(tmp_path / "run").values()} == {torch.float32}
 

@@ -257,12 +257,7 @@ class Asker:
         return made
 
     def _use_text(self, use: Use) -> str:
-        if self.unseen:
-            return self._pick(use.unseen)
-        if self.rng.random() < 0.7:
-            return self._pick(use.said)
-        thing = self._pick(("something to", "a thing to", "something I can", "what I can"))
-        return self._request(f"{thing} {self._pick(use.to)}", "")
+        return self._pick(use.unseen) if self.unseen else use_sentence(use, self.words, self.rng)
 
     def _absent(self) -> list[Question]:
         made = []
@@ -295,6 +290,18 @@ class Asker:
             fitting = tuple(kind for kind in use.kinds if kind in self.scene_kinds)
             made.append(Question(self._use_text(use), "absent", (), use.absent, fitting))
         return made
+
+
+def use_sentence(use: Use, words: Wording, rng: np.random.Generator) -> str:
+    """One of training's sentences that ask for a use: a whole one, or a request for "something to ..."."""
+
+    def pick(options: Sequence[str]) -> str:
+        return str(options[int(rng.integers(len(options)))])
+
+    if rng.random() < 0.7:
+        return pick(use.said)
+    thing = pick(("something to", "a thing to", "something I can", "what I can"))
+    return words.request(f"{thing} {pick(use.to)}", rng, "")
 
 
 def answer(targets: Sequence[View], reason: str, between: str = ", ") -> str:

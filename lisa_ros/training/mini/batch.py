@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ class Batch:
         before [B,a], behind [B,b]: token ids around each picture, the same for all questions.
         text [N]: token ids of all questions and their answers but for the last. slots [B,n,W]: each question's places in it, -1 where it is shorter.
         labels [N]: the token after each one of ``text`` (IGNORE outside the answers).
+        sentences [M], sentence_slots [1,s,V], sentence_labels [M]: the same for all sentences that are read without a picture.
         nouns [k,4]: words of the questions that name a thing in view: (picture, question about it, token of the question, kind).
         decisions [m,4]: last words of names in the answers: (picture, question about it, token of the question, target among ``masks`` or -1).
         seg_places [n,2]: (picture, place in ``text``) of the state BEFORE each [SEG].
@@ -38,6 +40,9 @@ class Batch:
     text: Tensor
     slots: Tensor
     labels: Tensor
+    sentences: Tensor
+    sentence_slots: Tensor
+    sentence_labels: Tensor
     nouns: Tensor
     decisions: Tensor
     seg_places: Tensor
@@ -72,20 +77,12 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
     first = samples[0].prompts[0] if samples[0].prompts else [IMAGE_ID]  # nothing is asked where nothing is read
     place = first.index(IMAGE_ID)
     begin = first[: place + 2]  # <im_end> closes it
-    text: list[int] = []
-    labels: list[int] = []
     nouns, decisions, seg_places, targets = [], [], [], 0
-    widest = max((len(p) - len(begin) + len(a) - 1 for sample in samples for p, a in zip(sample.prompts, sample.answers)), default=0)
-    slots = np.full((len(samples), max(len(sample.prompts) for sample in samples), widest), -1, np.int64)
+    text, slots, labels = one_after_another([list(zip(sample.prompts, sample.answers)) for sample in samples], len(begin))
+    sentences, sentence_slots, sentence_labels = one_after_another([[pair for sample in samples for pair in sample.sentences]], len(begin))
     for row, sample in enumerate(samples):
-        for number, (prompt, answer) in enumerate(zip(sample.prompts, sample.answers)):
-            question = prompt[len(begin) :]
-            read = question + answer[:-1]  # behind the last token nothing is asked
-            slots[row, number, : len(read)] = len(text) + np.arange(len(read))
-            first = len(text) + len(question) - 1
-            text += read
-            labels += [IGNORE] * (len(question) - 1) + answer
-            seg_places += [(row, first + i) for i, token in enumerate(answer) if token == seg_id]
+        places = slots[row][slots[row] >= 0]
+        seg_places += [(row, int(place)) for place in places if labels[place] == seg_id]
         nouns += [(row, number, token - len(begin), kind) for number, token, kind in sample.nouns]
         decisions += [(row, number, token - len(begin), targets + target if target >= 0 else -1) for number, token, target in sample.decisions]
         targets += len(sample.masks)
@@ -95,9 +92,12 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
         sam=tensor(np.stack([s.sam for s in samples])),
         before=torch.tensor([begin[:place]] * len(samples)),
         behind=torch.tensor([begin[place + 1 :]] * len(samples)),
-        text=torch.tensor(text),
+        text=tensor(text),
         slots=tensor(slots),
-        labels=torch.tensor(labels),
+        labels=tensor(labels),
+        sentences=tensor(sentences),
+        sentence_slots=tensor(sentence_slots),
+        sentence_labels=tensor(sentence_labels),
         nouns=torch.tensor(nouns, dtype=torch.long).reshape(-1, 4),
         decisions=torch.tensor(decisions, dtype=torch.long).reshape(-1, 4),
         seg_places=torch.tensor(seg_places, dtype=torch.long).reshape(-1, 2),
@@ -111,6 +111,22 @@ def collate(samples: list[Sample], seg_id: int) -> Batch:
         color=tensor(np.stack([s.color for s in samples])),
         measures=tensor(np.stack([s.measures for s in samples])),
     )
+
+
+def one_after_another(rows: Sequence[Sequence[tuple[list[int], list[int]]]], begin: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(prompt, answer) ids of rows of questions as ``text``, ``slots`` and ``labels`` of a Batch, without the ``begin`` tokens that prompts share."""
+    text: list[int] = []
+    labels: list[int] = []
+    lengths = [[len(prompt) - begin + len(answer) - 1 for prompt, answer in row] for row in rows]
+    slots = np.full((len(rows), max(map(len, rows)), max((length for row in lengths for length in row), default=0)), -1, np.int64)
+    for row, questions in enumerate(rows):
+        for number, (prompt, answer) in enumerate(questions):
+            question = prompt[begin:]
+            read = question + answer[:-1]  # behind the last token nothing is asked
+            slots[row, number, : len(read)] = len(text) + np.arange(len(read))
+            text += read
+            labels += [IGNORE] * (len(question) - 1) + answer
+    return np.array(text, np.int64), slots, np.array(labels, np.int64)
 
 
 def together(names: list[Names]) -> Names:

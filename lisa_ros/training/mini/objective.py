@@ -58,11 +58,14 @@ class Objective(nn.Module):
             losses["words"] = self.warmup.words(patches, batch, self.patch_codes(patches, batch.valid))
         else:
             hidden = self._read(losses, batch, patches, stage)
+            if stage.sentences:
+                losses["sentences"] = self._kinds_that_serve(batch)
             self._follow(losses, batch, embedding, hidden, stage)
         if stage.dense_weight:
             losses["dense"] = self.warmup.dense(patches, embedding, batch)
         weights = {"ce": CE_WEIGHT, "bce": BCE_WEIGHT, "dice": DICE_WEIGHT, "align": stage.align_weight, "dense": stage.dense_weight}
         weights |= {"words": 1.0, "place": stage.place_weight, "presence": stage.presence_weight, "look": stage.look_weight, "absent": stage.absent_weight}
+        weights["sentences"] = stage.sentences_weight
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         return losses
 
@@ -99,6 +102,14 @@ class Objective(nn.Module):
         if stage.presence_weight:
             losses["presence"] = each[(answered.cumsum(0) - 1)[place]].mean()
         return hidden
+
+    def _kinds_that_serve(self, batch: Batch) -> Tensor:
+        """Cross entropy of the names that answer ``batch.sentences``, in front of an empty picture."""
+        lisa = self.lisa
+        empty, text = lisa.model.embed_tokens(torch.cat([batch.before[:1], batch.behind[:1]], 1)), lisa.model.embed_tokens(batch.sentences)
+        hidden, _ = self.reader(empty, text, batch.sentence_slots)
+        answered = batch.sentence_labels >= 0
+        return F.cross_entropy(lisa.lm_head(hidden[answered]).float(), batch.sentence_labels[answered])
 
     def _showing(self, batch: Batch, found: Tensor) -> Tensor:
         """How much of what is named each of CLIP's patches shows, [k,p], 1 where it is most. First come the questions' nouns, which name all of a kind,

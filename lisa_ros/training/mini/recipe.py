@@ -26,6 +26,7 @@ class Stage:
     Attributes:
         images: pictures seen, over all processes. batch: pictures an update. questions: questions a picture, 0 for parts that read none; of ``written`` of
             them (None: all) the answers are learned to their end.
+        sentences: sentences by use that are read beside each picture, without it ("language", "whole"; ``lisa_ros.training.mini.sentences``).
         lr: peak learning rate, reached after ``warmup`` updates, kept, and lowered linearly to zero over the last ``decay`` share.
         part: what is trained. "vision": towers and mask decoder, masks prompted by name. "sam": the same without
             CLIP's tower. "words": CLIP tower and projector, towards the words of
@@ -40,6 +41,7 @@ class Stage:
             should find the thing nevertheless ("vision", "sam").
         absent_weight: weight of the BCE of absent targets' masks, which should be empty ("whole").
         dense_weight, align_weight, place_weight, presence_weight, look_weight: weights of the warm-up's losses (for "whole": beside the paper's).
+        sentences_weight: weight of the cross entropy of the kinds that ``sentences`` mean.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     lr: float
     questions: int = 8
     written: int | None = None
+    sentences: int = 0
     warmup: int = 100
     decay: float = 0.3
     part: str = "whole"
@@ -63,12 +66,15 @@ class Stage:
     place_weight: float = 0.0
     presence_weight: float = 0.0
     look_weight: float = 0.0
+    sentences_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
             raise TypeError(f'stage {self.name}: part "{self.part}" is none of {", ".join(PARTS)}')
         if self.questions < 1 and self.part in ("language", "whole"):
             raise TypeError(f'stage {self.name}: part "{self.part}" learns from questions: they must be 1 or more')
+        if self.sentences and self.part not in ("language", "whole"):
+            raise TypeError(f'stage {self.name}: part "{self.part}" reads nothing: sentences must be 0')
         if not 0 <= self.groups <= 1:
             raise TypeError(f"stage {self.name}: groups {self.groups} is no share of the names")
         if not 0 < self.crop <= 1:

@@ -19,6 +19,7 @@ from lisa_ros.model.prompt import CONVERSATIONS, user_turn
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.answers import write_answer
 from lisa_ros.training.mini.recipe import Stage
+from lisa_ros.training.mini.sentences import draw_sentences
 from scannet_tools.synthetic.export import SHARD, ExportedFrame, read_shard
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
@@ -47,6 +48,7 @@ class Sample:
     Attributes:
         clip: float32 [3,c,c]. sam: uint8 [h,w,3]: the towers' inputs, see preprocessing.
         prompts: ids of each question's prompt up to where its answer begins. answers: ids of each answer, to its end or as far as it is decided.
+        sentences: (prompt, answer) ids of sentences that are read without the picture, see ``draw_sentences``.
         nouns: (question, token of its prompt, kind) of each word that names a kind of thing in view.
         decisions: (question, token of prompt and answer, number of the target or -1) of each last token of an answer's name, see ``Answer``.
         masks: float32 [n,l,l], soft masks of the targets, in the order of their [SEG], on the mask decoder's grid. targets: their names.
@@ -60,6 +62,7 @@ class Sample:
     sam: np.ndarray
     prompts: list[list[int]]
     answers: list[list[int]]
+    sentences: list[tuple[list[int], list[int]]]
     nouns: list[tuple[int, int, int]]
     decisions: list[tuple[int, int, int]]
     masks: np.ndarray
@@ -121,7 +124,7 @@ class SyntheticSamples(IterableDataset):
                         rng = np.random.default_rng([self.seed, self.rank, number, 1])
                         frame = frames[position].mirrored() if rng.random() < 0.5 else frames[position]
                         frame = part_of(frame, stage.crop, rng) if rng.random() < 0.5 else frame
-                        asked = {"names": stage.names, "groups": stage.groups, "blur": stage.blur, "written": stage.written}
+                        asked = {"names": stage.names, "groups": stage.groups, "blur": stage.blur, "written": stage.written, "sentences": stage.sentences}
                         yield make_sample(frame, self.config, self.tokenizer, stage.questions, rng, **asked)
 
 
@@ -147,9 +150,10 @@ def make_sample(
     groups: float = 0.0,
     blur: float = 0.0,
     written: int | None = None,
+    sentences: int = 0,
     augment: bool = True,
 ) -> Sample:
-    """A sample of ``count`` questions and ``names`` named objects from one exported frame; ``groups`` and ``blur`` as in ``Stage``.
+    """A sample of ``count`` questions and ``names`` named objects from one exported frame; ``groups``, ``blur`` and ``sentences`` as in ``Stage``.
 
     The answers of the first ``written`` questions (None: of all) are learned to their end, the others as far as they are decided. What masks come
     from stands before that, and the rest would be a quarter of the text.
@@ -187,6 +191,7 @@ def make_sample(
         sam=inputs.sam,
         prompts=prompts,
         answers=answers,
+        sentences=draw_sentences(sentences, config, tokenizer, rng),
         nouns=nouns_of(prompts, sorted({view.kind for view in frame.objects}), tokenizer),
         decisions=decisions,
         masks=masks,

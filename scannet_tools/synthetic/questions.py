@@ -8,7 +8,7 @@ import numpy as np
 
 from .kinds import BY_NAME, KINDS, USES, Use
 from .palette import COLORS
-from .wordings import UNSEEN, USUAL, Wording
+from .wordings import UNSEEN, USUAL, Wording, pick
 
 MIN_SHARE = 0.003  # of the picture: smaller targets are not asked for
 SEEN = 12  # pixels from which an object counts as in view (at 320x240), so that nothing half seen is called absent
@@ -103,7 +103,7 @@ class Asker:
     # --- words --------------------------------------------------------------------------------------------------------------------
 
     def _pick(self, options: Sequence[str]) -> str:
-        return str(options[int(self.rng.integers(len(options)))])
+        return pick(options, self.rng)
 
     def _called(self, kind: str) -> str:
         synonyms = BY_NAME[kind].synonyms
@@ -294,14 +294,10 @@ class Asker:
 
 def use_sentence(use: Use, words: Wording, rng: np.random.Generator) -> str:
     """One of training's sentences that ask for a use: a whole one, or a request for "something to ..."."""
-
-    def pick(options: Sequence[str]) -> str:
-        return str(options[int(rng.integers(len(options)))])
-
     if rng.random() < 0.7:
-        return pick(use.said)
-    thing = pick(("something to", "a thing to", "something I can", "what I can"))
-    return words.request(f"{thing} {pick(use.to)}", rng, "")
+        return pick(use.said, rng)
+    thing = pick(("something to", "a thing to", "something I can", "what I can"), rng)
+    return words.request(f"{thing} {pick(use.to, rng)}", rng, "")
 
 
 def answer(targets: Sequence[View], reason: str, between: str = ", ") -> str:

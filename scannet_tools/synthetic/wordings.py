@@ -4,6 +4,7 @@ A request is an opening, a verb, what is wanted and a closing, or a whole senten
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,10 @@ class Wording:
     def request(self, wanted: str, rng: np.random.Generator, article: str = "the ") -> str:
         """A request for "red mug" (or, with ``article`` "", for "something to sit on")."""
         if rng.random() < 0.5:
-            text = _pick(self.sentences, rng)
+            text = pick(self.sentences, rng)
         else:
-            opening = _pick(self.openings, rng)
-            text = f"{opening}{_pick(self.verbs, rng)} {{the}}{_pick(self.closings, rng)}"
+            opening = pick(self.openings, rng)
+            text = f"{opening}{pick(self.verbs, rng)} {{the}}{pick(self.closings, rng)}"
             text += "?" if opening.startswith(ASKING) else ""
         return text.replace("{the}", article + wanted).replace("{x}", wanted)
 
@@ -58,7 +59,8 @@ class Wording:
 ASKING = ("can ", "could ", "would ", "will ", "might ")
 
 
-def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+def pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the options, each as often."""
     return options[int(rng.integers(len(options)))]
 
 

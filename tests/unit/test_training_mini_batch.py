@@ -1,51 +1,29 @@
 """Packing several questions behind one picture changes nothing about what each of them sees."""
 
+# ruff: noqa: F811 (fixtures come from tiny_written, and tests take them by their names)
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_model import MODEL
+from tiny_written import TINY, lisa, tokenizer  # noqa: F401
 from torch import nn
 
 from lisa_ros.model.lisa import Lisa
 from lisa_ros.model.losses import IGNORE
-from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.head import fit_head
 from lisa_ros.training.mini.objective import Objective, WarmUp, look_loss, rarity, shares_of
-from lisa_ros.training.mini.recipe import Recipe, RecipeError, Stage, read_recipe
+from lisa_ros.training.mini.recipe import RecipeError, Stage, read_recipe
 from lisa_ros.training.mini.samples import MEASURES, blurred, group_of, make_sample, part_of, telling
-from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import KIND_NAMES
 from scannet_tools.synthetic.palette import COLORS
 from scannet_tools.synthetic.questions import Question, View
 
-TINY = Recipe(
-    name="tiny",
-    seed=0,
-    vocabulary=700,
-    stages=(),
-    model=MODEL,
-)
-
-
 PLAIN = Stage("plain", images=1, batch=1, lr=1e-3)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(directory, TINY.vocabulary)
-    return LisaTokenizer.from_directory(directory)
-
-
-@pytest.fixture(scope="module")
-def lisa(tokenizer):
-    torch.manual_seed(0)
-    return Lisa(TINY.config(tokenizer.vocab_size)).eval()
 
 
 def frame(count: int) -> ExportedFrame:

@@ -1,39 +1,24 @@
 """Sentences by use are read in front of an empty picture, and answered by any kind that serves."""
 
+# ruff: noqa: F811 (fixtures come from tiny_written, and tests take them by their names)
+
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tiny_model import MODEL
+from tiny_written import lisa, tokenizer  # noqa: F401
 
-from lisa_ros.model.lisa import Lisa
-from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.training.mini.batch import collate
 from lisa_ros.training.mini.objective import Objective
-from lisa_ros.training.mini.recipe import Recipe, Stage
+from lisa_ros.training.mini.recipe import Stage
 from lisa_ros.training.mini.samples import make_sample
 from lisa_ros.training.mini.sentences import TAUGHT_USES, draw_sentences
-from lisa_ros.training.mini.vocabulary import write_tokenizer
 from scannet_tools.synthetic.export import ExportedFrame
 from scannet_tools.synthetic.kinds import USES
 from scannet_tools.synthetic.questions import Question, View
 
-TINY = Recipe(name="tiny", seed=0, vocabulary=700, stages=(), model=MODEL)
 PLAIN = Stage("plain", images=1, batch=1, lr=1e-3, sentences=1)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(directory, TINY.vocabulary)
-    return LisaTokenizer.from_directory(directory)
-
-
-@pytest.fixture(scope="module")
-def lisa(tokenizer):
-    torch.manual_seed(0)
-    return Lisa(TINY.config(tokenizer.vocab_size))
 
 
 def sample_of(lisa, tokenizer, sentences):
